@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The serving side of a peer socket: sd-bus without a broker, a caller known by the uid of its socket.
+ *
+ * Permissions are data: a call whose (interface, member) has no entry in the access table that covers one of the
+ * caller's roles is answered AccessDenied; a caller without any role gets UnknownCaller for everything. Checked in a filter that runs
+ * before any handler. org.freedesktop.DBus.Hello, Peer, Introspectable and Properties.Get/GetAll/… are open to every known role, so that busctl works.
+ * Vtables mark all their methods SD_BUS_VTABLE_UNPRIVILEGED: the table above decides, not sd-bus.
+ *
+ * Limits: PEER_CONNECTIONS_MAX in all, PEER_CONNECTIONS_PER_UID_MAX for each uid; a peer whose messages break the protocol or that does not read its answers is
+ * dropped, the daemon lives on. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "cleanup.h"
+#include "role.h"
+
+#define PEER_CONNECTIONS_MAX 256
+#define PEER_CONNECTIONS_PER_UID_MAX 64
+
+typedef struct PeerServer PeerServer;
+
+typedef struct PeerAccess {
+    const char *interface;
+    const char *member; /* NULL: every member of interface */
+    RoleMask roles;
+} PeerAccess;
+
+typedef struct PeerObject {
+    const char *path;
+    const char *interface;
+    const sd_bus_vtable *vtable;
+    void *userdata;
+} PeerObject;
+
+/* listen_fd: a listening AF_UNIX stream socket, taken over on success only. access and objects are {}-ended and must outlive the server.
+ * description: for logs ("certd"). */
+int peer_server_new(PeerServer **ret, sd_event *event, int listen_fd, const char *description,
+        const PeerAccess *access, const PeerObject *objects);
+PeerServer *peer_server_free(PeerServer *s);
+DEFINE_CLEANUP(PeerServer, peer_server_free);
+
+/* Called when a peer is dropped for breaking the rules, so that the daemon can log it once. reason is static. */
+typedef void (*PeerDropped)(uid_t uid, const char *reason, void *userdata);
+void peer_server_set_dropped(PeerServer *s, PeerDropped dropped, void *userdata);
+
+/* Called when a connection ends, with what the daemon may have attached to it (see peer_caller_attach). */
+/* Who sent m, inside a handler. NULL if m did not come in through this server (system bus). */
+typedef struct PeerCaller PeerCaller;
+PeerCaller *peer_server_caller(PeerServer *s, sd_bus_message *m);
+uid_t peer_caller_uid(const PeerCaller *c);
+RoleMask peer_caller_roles(const PeerCaller *c);
+/* State of a daemon that lives as long as the connection (one pointer); destroy is called with it at its end. */
+void *peer_caller_data(const PeerCaller *c);
+void peer_caller_attach(PeerCaller *c, void *data, void (*destroy)(void *data));
+
+/* Sends a signal to every connection that has one of roles. types/… as sd_bus_message_append(). */
+int peer_server_emit(PeerServer *s, RoleMask roles, const char *path, const char *interface, const char *member, const char *types, ...);
+
+unsigned peer_server_connections(const PeerServer *s);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One SMTP or LMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA, QUIT. It decides nothing
+ * about security: what must hold is in the request, what was seen is in the result. RFC 5321, 3207, 6152, 6531, 7672. */
+
+#include <openssl/ssl.h>
+#include <systemd/sd-event.h>
+
+#include "tls.h"
+
+#define SMTP_CLIENT_RECIPIENTS_MAX 1000
+
+typedef enum SmtpTlsWant {
+    SMTP_TLS_NO,            /* STARTTLS is not used */
+    SMTP_TLS_IF_OFFERED,    /* used when offered; otherwise clear */
+    SMTP_TLS_REQUIRED,      /* no MAIL without it */
+    SMTP_TLS_DANE,          /* required, and authenticated by the TLSA records */
+} SmtpTlsWant;
+
+typedef enum SmtpStage { /* where a failure happened */
+    SMTP_STAGE_CONNECT,
+    SMTP_STAGE_GREETING,
+    SMTP_STAGE_EHLO,
+    SMTP_STAGE_STARTTLS_OFFER, /* TLS was required and no ESMTP or no STARTTLS was offered */
+    SMTP_STAGE_STARTTLS,       /* STARTTLS was answered with other than 220 */
+    SMTP_STAGE_HANDSHAKE,
+    SMTP_STAGE_VERIFY,         /* handshake fine, peer not authenticated as required */
+    SMTP_STAGE_MAIL,
+    SMTP_STAGE_RCPT,
+    SMTP_STAGE_DATA,
+    SMTP_STAGE_FINAL, /* reply to the final dot */
+    SMTP_STAGE_DONE,
+} SmtpStage;
+const char *smtp_stage_to_string(SmtpStage s);
+
+typedef struct SmtpRequest {
+    const char *helo;        /* our name in EHLO */
+    const char *server_name; /* SNI without DANE; NULL: none */
+    SmtpTlsWant want;
+    SSL_CTX *tls;                   /* needed unless SMTP_TLS_NO */
+    const char *dane_base;          /* SMTP_TLS_DANE: TLSA base domain (SNI, reference name) … */
+    const char *const *dane_names;  /* … more reference names, NULL-ended */
+    const TlsaRecord *tlsa;         /* … and the usable records */
+    size_t n_tlsa;
+    const char *sender; /* "" for the null reverse-path */
+    const char *const *recipients;
+    size_t n_recipients;
+    bool body_8bit, smtputf8;
+    int message_fd; /* pread() only: message bytes [offset, offset+size), CRLF lines, not dot-stuffed; stays the caller's, must stay open until done */
+    uint64_t message_offset, message_size;
+} SmtpRequest; /* copied as needed; message_fd and tls must stay valid */
+
+typedef struct SmtpReply { /* code 0: no reply (connection lost …), text says what happened */
+    int code;
+    char text[512]; /* enhanced code and text of the last line, control characters replaced */
+} SmtpReply;
+
+typedef struct SmtpResult {
+    SmtpStage stage; /* SMTP_STAGE_DONE: the final dot was answered 2xx for at least one recipient */
+    SmtpReply reply; /* the deciding reply or reason */
+    const SmtpReply *recipients; /* one per recipient; code 2xx only when the message was taken for it. */
+    bool tls_offered, tls_used, tls_verified; /* verified: by DANE */
+    TlsFacts tls;
+    const char *tls_reason; /* why a handshake or verification failed; "" */
+} SmtpResult;               /* valid during the callback */
+
+typedef struct SmtpClient SmtpClient;
+/* Called once, from the loop. It may free the client; QUIT is then sent in the background. */
+typedef void (*SmtpClientDone)(SmtpClient *c, const SmtpResult *result, void *userdata);
+
+/* fd: non-blocking socket, connecting or connected; taken over on success. */
+int smtp_client_new(SmtpClient **ret, sd_event *event, int fd, const SmtpRequest *request, SmtpClientDone done, void *userdata);
+SmtpClient *smtp_client_free(SmtpClient *c);
+DEFINE_CLEANUP(SmtpClient, smtp_client_free);
