@@ -6,7 +6,8 @@
  * NAME.conf is read from /etc/postern, then NAME.conf.d/ (files ending in .conf) from /etc/postern, /run/postern,
  * /usr/local/lib/postern and /usr/lib/postern: all sorted by base name, of equal names the first directory wins, a link
  * to /dev/null masks. Later assignments win; lists accumulate, an empty assignment resets them. inih parses; it cuts
- * lines at about 200 bytes silently, so longer lines are refused here before it sees them.
+ * lines at about 200 bytes silently, so longer lines are refused here before it sees them. Indentation means nothing, there are no continuation lines, and a comment
+ * ('#' or ';') has a line of its own: " ;" within a line is refused.
  *
  * Nothing here logs. Every complaint goes into a ConfReport with file, line and what to do; the caller prints it. A load
  * that has errors returns -EBADMSG and its target must be thrown away: all or nothing. */
@@ -46,8 +47,9 @@ typedef struct ConfKey {
     const void *ltype; /* for the parser: an enum's names, limits */
 } ConfKey;
 
-/* Gives the object that a section's keys write into; NULL with *ret_reason set refuses the section. Called for each
- * section that has an assignment, with name NULL for plain ones. Absent callback: target itself. */
+/* Gives the object that a section's keys write into; NULL with *ret_reason set refuses the section. Called at the start of each run of assignments
+ * of one section, with name NULL for plain ones: a section that several files speak of comes several times, so it finds what it made before. The pointer is
+ * not used after the next call. Absent callback: target itself, sections have no names. */
 typedef void *(*ConfSection)(void *target, const char *section, const char *name, char **ret_reason);
 
 /* Reads and merges the files. root: prefix of all directories, "" for the host (tests use another). Complaints about syntax go
@@ -75,7 +77,7 @@ int conf_parse_size(const ConfAssignment *a, void *field, const void *ltype, cha
 int conf_parse_usec(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);     /* uint64_t µs; "5min 30s", plain number = seconds; ltype ConfRange in µs */
 int conf_parse_enum(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);     /* int-sized enum; ltype ConfEnum[], {NULL} ended */
 int conf_parse_domain(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);   /* char *, lower-case A-label form (libidn2) */
-int conf_parse_domains(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);  /* char **, as strv, each a domain */
+int conf_parse_domains(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);  /* char **, as strv, each a domain, or ".suffix" for domain_matches() */
 
 typedef struct ConfRange {
     uint64_t min, max;
