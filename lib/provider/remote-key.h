@@ -8,6 +8,7 @@
  * Nothing of this reads, holds or could hold a private key. */
 
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdint.h>
 
@@ -35,7 +36,8 @@ void *remote_signature_data(const RemoteSignature *s);
 /* error: 0 or negative errno; the signature is copied. */
 void remote_signature_done(RemoteSignature *s, int error, const uint8_t *signature, size_t size);
 
-/* Aborts the signature that ssl's paused handshake waits for, so that the next SSL_do_handshake() ends the job (call it once before SSL_free()). */
+/* Gives up the signature that ssl's paused handshake waits for and ends its job: drives the handshake once, which fails. Call it before SSL_free(), which would
+ * leak the job otherwise. Does nothing when no job is paused. Not from inside of a job. */
 void remote_signature_abort(SSL *ssl);
 
 /* A library context with the default provider and ours; one per process is enough. */
