@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates for the lab's peers, made with openssl(1), and the TLSA data that names them."""
+
+import hashlib
+import pathlib
+import subprocess
+
+
+def _openssl(*arguments, data=None):
+    return subprocess.run(["openssl", *map(str, arguments)], input=data, check=True, capture_output=True).stdout
+
+
+def _subject(names):
+    return f"/CN={names[0]}"
+
+
+def _san(names):
+    return "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)
+
+
+class Certificate:
+    """A key file and a chain file (the leaf first), as servers want them."""
+
+    def __init__(self, key, chain):
+        self.key = pathlib.Path(key)
+        self.chain = pathlib.Path(chain)
+
+    @classmethod
+    def self_signed(cls, directory, *names, days=30, curve="P-256"):
+        key, chain = directory / f"{names[0]}.key", directory / f"{names[0]}.pem"
+        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes", "-keyout", key, "-out", chain,
+                 "-days", days, "-subj", _subject(names), "-addext", _san(names))
+        return cls(key, chain)
+
+    def der(self, position=0):
+        """The DER bytes of the certificate at position in the chain."""
+        end = "-----END CERTIFICATE-----\n"
+        pem = self.chain.read_text().split(end)[position] + end
+        return _openssl("x509", "-outform", "DER", data=pem.encode())
+
+    def spki(self, position=0):
+        """The DER bytes of the SubjectPublicKeyInfo of the certificate at position in the chain."""
+        pem = _openssl("x509", "-inform", "DER", "-pubkey", "-noout", data=self.der(position))
+        return _openssl("pkey", "-pubin", "-outform", "DER", data=pem)
+
+    def tlsa(self, usage=3, selector=1, matching=1):
+        """The TLSA record data (RFC 6698): usage 3 names the leaf, usage 2 the last certificate of the chain."""
+        position = 0 if usage in (1, 3) else self.chain.read_text().count("BEGIN CERTIFICATE") - 1
+        data = self.der(position) if selector == 0 else self.spki(position)
+        digest = {0: bytes, 1: lambda d: hashlib.sha256(d).digest(), 2: lambda d: hashlib.sha512(d).digest()}[matching](data)
+        return f"{usage} {selector} {matching} {digest.hex()}"
+
+
+class Authority:
+    """A private certificate authority."""
+
+    def __init__(self, directory, name="Lab Authority"):
+        self.directory = directory
+        stem = name.lower().replace(" ", "-")
+        self.key, self.certificate = directory / f"{stem}.key", directory / f"{stem}.pem"
+        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key,
+                 "-out", self.certificate, "-days", 30, "-subj", f"/CN={name}",
+                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def issue(self, *names, days=30):
+        """A certificate for names; its chain file ends with the authority's own certificate, so DANE-TA can find it."""
+        stem = self.directory / f"{names[0]}.issued"
+        key, chain = stem.with_suffix(".key"), stem.with_suffix(".pem")
+        request = _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+                           "-subj", _subject(names), "-addext", _san(names))
+        leaf = _openssl("x509", "-req", "-CA", self.certificate, "-CAkey", self.key, "-days", days, "-copy_extensions", "copyall",
+                        data=request)
+        chain.write_bytes(leaf + self.certificate.read_bytes())
+        return Certificate(key, chain)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A name server (Knot DNS) with zones signed, unsigned and wrongly signed, whose records change while it runs."""
+
+
+ZONES = {"lab": "signed", "insecure.lab": "unsigned", "bogus.lab": "bogus"}
+
+CONFIGURATION = """\
+server:
+    listen: 0.0.0.0@53
+    rundir: /run/knot
+    user: root:root
+
+log:
+  - target: stdout
+    any: info
+
+database:
+    storage: /var/lib/knot-lab
+
+policy:
+  - id: lab
+    algorithm: ecdsap256sha256
+    single-type-signing: on
+    propagation-delay: 0
+
+template:
+  - id: default
+    storage: /var/lib/knot-lab
+    file: "%s.zone"
+    zonefile-sync: -1
+    journal-content: all
+    semantic-checks: off
+
+zone:
+"""
+
+ZONE = """\
+@ {ttl} SOA {server} hostmaster.{name}. 1 3600 600 86400 {ttl}
+@ {ttl} NS {server}
+"""
+
+
+def _absolute(name):
+    return name if name.endswith(".") else name + "."
+
+
+class Dns:
+    """The zones are a dictionary of name → "signed", "unsigned" or "bogus" (signed, but not with the key that its parent
+    names). Every zone but the first must lie inside another one, which delegates to it. Names are written without a final dot.
+
+    Records live for one second, so that tests which change them need not wait long.
+    """
+
+    ttl = 1
+
+    def __init__(self, peer, zones=None):
+        self._peer = peer
+        self.address = peer.address
+        self.zones = dict(zones or ZONES)
+        server = "ns.lab."
+        configuration = CONFIGURATION
+        peer.path("/var/lib/knot-lab").mkdir(parents=True)
+        peer.path("/run/knot").mkdir(parents=True, exist_ok=True)
+        for name, kind in self.zones.items():
+            configuration += f"  - domain: {name}.\n"
+            if kind != "unsigned":
+                configuration += "    dnssec-signing: on\n    dnssec-policy: lab\n"
+            peer.write(f"/var/lib/knot-lab/{name}.zone", ZONE.format(ttl=self.ttl, name=name, server=server))
+        peer.write("/etc/knot/knot.conf", configuration)
+        peer.start("/usr/sbin/knotd", "-c", "/etc/knot/knot.conf")
+        peer.wait_listening(53)
+        self.set("ns.lab", "A", self.address)
+        for name in self.zones:
+            parent = self._zone_of(name.partition(".")[2])
+            if parent:
+                self.set(name, "NS", server, zone=parent)
+                if self.zones[name] != "unsigned":
+                    self.set(name, "DS", self._delegation(name), zone=parent)
+
+    def _zone_of(self, name):
+        """The zone that name belongs to: the longest that it ends with."""
+        name = name.rstrip(".")
+        matching = [zone for zone in self.zones if name == zone or name.endswith("." + zone)]
+        return max(matching, key=len, default=None)
+
+    def _ds(self, zone):
+        """The DS data of the zone's key with a SHA-256 digest."""
+        lines = self._peer.run(["keymgr", "-c", "/etc/knot/knot.conf", _absolute(zone), "ds"]).stdout.splitlines()
+        data = [line.split()[2:] for line in lines]
+        return next(" ".join(words) for words in data if words[2] == "2")
+
+    def _delegation(self, zone):
+        data = self._ds(zone)
+        if self.zones[zone] == "bogus":
+            # The digest of a key that does not exist.
+            data = data[:-4] + ("0000" if data[-4:] != "0000" else "ffff")
+        return data
+
+    def anchor(self, zone="lab"):
+        """The trust anchor of a zone, one DS record in the form of a zone file."""
+        return f"{_absolute(zone)} 3600 IN DS {self._ds(zone)}"
+
+    def _change(self, zone, *steps):
+        knotc = ["knotc", "-b", "-c", "/etc/knot/knot.conf"]
+        zone = _absolute(zone)
+        self._peer.run([*knotc, "zone-begin", zone])
+        for verb, *arguments in steps:
+            # To remove what is not there is no error here, but it is for knotc.
+            self._peer.run([*knotc, verb, zone, *arguments], check=verb != "zone-unset")
+        self._peer.run([*knotc, "zone-commit", zone])
+
+    def set(self, name, kind, *data, ttl=None, zone=None):
+        """Make these the only records of this type at name."""
+        owner = _absolute(name)
+        steps = [("zone-unset", owner, kind)]
+        steps += [("zone-set", owner, str(ttl or self.ttl), kind, item) for item in data]
+        self._change(zone or self._zone_of(name), *steps)
+
+    def remove(self, name, kind, zone=None):
+        """Remove the records of this type at name."""
+        self._change(zone or self._zone_of(name), ("zone-unset", _absolute(name), kind))
+
+    def mail_domain(self, domain, mx, address, tlsa=None, port=25):
+        """Publish that mail for domain goes to the host mx at address, with TLSA data if there is some."""
+        self.set(domain, "MX", f"10 {_absolute(mx)}")
+        self.set(mx, "A", address)
+        if tlsa:
+            self.set(f"_{port}._tcp.{mx}", "TLSA", *([tlsa] if isinstance(tlsa, str) else tlsa))
+
+    def query(self, name, kind):
+        """What the server itself answers, as kdig prints it."""
+        return self._peer.run(["kdig", f"@{self.address}", "+dnssec", name, kind]).stdout
+
+    def validated(self, name, kind):
+        """What a validating resolver finds, as delv prints it: "fully validated", "unsigned answer" or an error."""
+        anchors = self._peer.path("/etc/lab-anchors")
+        words = self._peer.run(["kdig", f"@{self.address}", "+short", "lab.", "DNSKEY"]).stdout.split()
+        anchors.write_text(f'trust-anchors {{ lab. static-key {" ".join(words[:3])} "{"".join(words[3:])}"; }};\n')
+        result = self._peer.run(["delv", f"@{self.address}", "-a", "/etc/lab-anchors", "+root=lab", name, kind], check=False)
+        return result.stdout + result.stderr
+
+    def log(self):
+        return self._peer.log.read_text(errors="replace")
