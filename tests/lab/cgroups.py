@@ -10,17 +10,18 @@ import time
 
 TOPS = [pathlib.Path(path) for path in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")]
 PREFIX = "postern-lab-"
+STALE = 3600  # seconds after which an empty group is taken for left over
 
 
 def _hierarchies():
     return [top for top in TOPS if (top / "cgroup.procs").exists()]
 
 
-def make(name):
-    """Make the groups of this name; return the files that a process enters them by."""
+def make(lab, name):
+    """Make the groups of one node of a lab; return the files that a process enters them by."""
     files = []
     for top in _hierarchies():
-        group = top / f"{PREFIX}{os.getpid()}" / name
+        group = top / f"{PREFIX}{lab}" / name
         group.mkdir(parents=True, exist_ok=True)
         files.append(group / "cgroup.procs")
     return files
@@ -40,15 +41,15 @@ def _remove(group, patience):
                 time.sleep(0.02)
 
 
-def remove(pid=None, patience=2):
-    """Remove all groups of the process pid, by default of this one."""
+def remove(lab):
+    """Remove all groups of a lab."""
     for top in _hierarchies():
-        _remove(top / f"{PREFIX}{pid or os.getpid()}", patience)
+        _remove(top / f"{PREFIX}{lab}", patience=2)
 
 
 def remove_stale():
-    """Remove the groups of labs whose processes are gone."""
+    """Remove the groups of labs whose processes were killed; the kernel keeps those that are in use."""
     for top in _hierarchies():
         for group in top.glob(f"{PREFIX}*"):
-            if not os.path.exists(f"/proc/{group.name.removeprefix(PREFIX)}"):
-                _remove(group, 0)
+            if time.time() - group.stat().st_mtime > STALE:
+                _remove(group, patience=0)

@@ -87,7 +87,7 @@ class Lab:
             node.stop()
         for node in self.nodes:
             subprocess.run(["umount", "--recursive", "--lazy", str(node.directory / "root")], check=False)
-        cgroups.remove()
+        cgroups.remove(self.directory.name)
         os.close(self._lock)
         os.close(self._outside)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -117,7 +117,7 @@ class Lab:
 
         All of the namespace ends with this process, whatever happens to it: the kernel sees to that.
         """
-        enter = "".join(f"echo $$ > {file}; " for file in cgroups.make(cgroup))
+        enter = "".join(f"echo $$ > {file}; " for file in cgroups.make(self.directory.name, cgroup))
         enter += 'exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc "$@"'
         return subprocess.Popen(["sh", "-c", enter, "sh", *command], stdin=subprocess.DEVNULL, **options)
 

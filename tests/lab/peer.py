@@ -9,8 +9,9 @@ import subprocess
 from . import overlay
 from .node import ENVIRONMENT, Node, children, wait_until
 
-# Runs in namespaces of its own and becomes the server.
-START = 'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && root=$1 && shift && exec chroot "$root" "$@"'
+# Runs in namespaces of its own. The shell stays as their first process: a server that changes its uid would lose the order
+# to die with its parent.
+START = 'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && root=$1 && shift && { chroot "$root" "$@" & wait $!; }'
 
 
 class Peer(Node):
