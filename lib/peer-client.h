@@ -17,6 +17,7 @@
 typedef struct PeerClient PeerClient;
 typedef struct PeerCall PeerCall;
 
+/* The strings are static storage; the struct itself is copied. */
 typedef struct PeerMethod {
     const char *path;
     const char *interface;
@@ -25,7 +26,8 @@ typedef struct PeerMethod {
     bool repeatable;       /* calling it twice does no harm: sent again after a lost link */
 } PeerMethod;
 
-/* Appends the arguments to m; may be called again for a repeated call. Returns negative errno to give up. */
+/* Appends the arguments to m. Called inside peer_client_call() when the link is up, later when it is not, and again for a repeated call:
+ * what it uses lives as long as the call. Returns negative errno to give up. It must not make, cancel or free calls. */
 typedef int (*PeerCallBuild)(sd_bus_message *m, void *userdata);
 
 /* The end of a call, always from the event loop, never from inside peer_client_call(): reply, or NULL and error (a named error of the peer,
@@ -50,11 +52,11 @@ int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, Pe
 PeerCall *peer_call_cancel(PeerCall *call);
 DEFINE_CLEANUP(PeerCall, peer_call_cancel);
 
-/* Each time the link is up (again), e.g. to fetch state anew. Makes the client connect at once and stay connected. */
+/* Each time the link is up (again), from the event loop, e.g. to fetch state anew. Makes the client connect at once and stay connected. */
 typedef void (*PeerClientConnected)(PeerClient *c, void *userdata);
 int peer_client_keep_connected(PeerClient *c, PeerClientConnected connected, void *userdata);
 
-/* Handler for a signal of the peer, on this and every later link. */
+/* Handler for a signal of the peer, on this and every later link. Signals come only while there is a link: see keep_connected. */
 int peer_client_match(PeerClient *c, const char *interface, const char *member, sd_bus_message_handler_t handler, void *userdata);
 
 /* connect(2) to a peer's socket, for managers that hand the descriptor to a worker. AF_UNIX connects at once or fails. */
