@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -164,6 +165,13 @@ int daemon_parse_argv(const DaemonInfo *info, int argc, char *argv[], DaemonMode
         *ret_mode = DAEMON_RUN;
         return 1;
     }
+}
+
+int daemon_exit_status(int r)
+{
+    if (r >= 0)
+        return EXIT_SUCCESS;
+    return r == -EBADMSG ? EX_CONFIG : EXIT_FAILURE;
 }
 
 /* ---- event loop ---- */

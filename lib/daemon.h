@@ -56,9 +56,13 @@ typedef struct DaemonControl {
 } DaemonControl;
 extern const sd_bus_vtable daemon_vtable[]; /* userdata: DaemonControl */
 
-/* main() of a daemon: exit status 0 or 1 of what run returns. */
-#define DEFINE_MAIN(run)                                   \
-    int main(int argc, char *argv[])                       \
-    {                                                      \
-        return run(argc, argv) < 0 ? EXIT_FAILURE : EXIT_SUCCESS; \
+/* Exit status for what run() returned: EX_CONFIG (78) for an invalid configuration, which restarting does not mend
+ * (RestartPreventExitStatus= in the units), 1 for other errors. */
+int daemon_exit_status(int r);
+
+/* main() of a daemon. */
+#define DEFINE_MAIN(run)                             \
+    int main(int argc, char *argv[])                 \
+    {                                                \
+        return daemon_exit_status(run(argc, argv));  \
     }
