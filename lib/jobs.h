@@ -12,10 +12,11 @@ typedef struct Jobs Jobs;
 
 /* n_threads start at once (before a sandbox). Signals are blocked in them. max_pending bounds the queue. */
 int jobs_new(Jobs **ret, sd_event *event, unsigned n_threads, unsigned max_pending);
-/* Waits for running jobs; queued ones are dropped: done(data, -ECANCELED). */
+/* Waits for running jobs; queued ones are dropped: done(data, -ECANCELED). Not to be called from a done(). */
 Jobs *jobs_free(Jobs *j);
 DEFINE_CLEANUP(Jobs, jobs_free);
 
 /* Queues a job; -ENOBUFS when max_pending are waiting. result of run goes to done. */
 int jobs_submit(Jobs *j, int (*run)(void *data), void (*done)(void *data, int result), void *data);
+/* Submitted and not yet done(). */
 unsigned jobs_pending(const Jobs *j);
