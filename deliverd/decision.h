@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What to do, from what the administrator wants and what DNS and the peer said. Pure functions: every row of the delivery matrix (RFC 7672, RFC 5321,
+ * RFC 7505) is a case of test-decision.c. delivery.c asks the questions and carries out the answers.
+ *
+ * In order: decision_mx() → for each host: decision_addresses() → TLSA of each base in turn while decision_tlsa() says
+ * TLSA_NONE → decision_plan() → an attempt → decision_verdict(). */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+#include "destination.h"
+#include "resolve.h"
+#include "smtp-client.h"
+
+/* Hosts and addresses beyond these are not tried. */
+#define DECISION_HOSTS_MAX 32
+#define DECISION_ADDRESSES_MAX 8
+
+/* Why something did not work; what is worst over all hosts chooses the alert. */
+typedef enum FailureKind {
+    FAILURE_NONE,
+    FAILURE_DNS,
+    FAILURE_CONNECT,
+    FAILURE_SMTP,
+    FAILURE_TLS,  /* TLS was required and did not come about */
+    FAILURE_DANE, /* authentication by DANE was needed and failed, or could not be looked up */
+} FailureKind;
+const char *failure_kind_to_string(FailureKind k);
+
+/* ---- MX ---- */
+typedef enum MxOutcome {
+    MX_HOSTS,
+    MX_DEFER,
+    MX_FAIL,
+} MxOutcome;
+
+typedef struct MxHost {
+    uint16_t preference;
+    char *name;
+} MxHost;
+
+typedef struct MxPlan {
+    MxOutcome outcome;
+    bool secure;      /* the hosts are known securely: names of DANE-TA may be the destination's */
+    char *expansion;  /* the domain with its CNAMEs followed; NULL if there are none */
+    MxHost *hosts;    /* in the order to try */
+    size_t n_hosts;
+    const char *enhanced; /* "5.1.2" for MX_FAIL, "4.4.3" for MX_DEFER */
+    char *reason;     /* for people, when there are no hosts */
+} MxPlan;
+
+MxPlan *mx_plan_free(MxPlan *p);
+DEFINE_CLEANUP(MxPlan, mx_plan_free);
+
+/* seed decides the order of hosts of equal preference. */
+int decision_mx(const char *domain, const ResolveAnswer *answer, uint64_t seed, MxPlan **ret);
+/* A single host without a question to DNS: a configured route (secure a priori) or an address literal. */
+int decision_mx_fixed(const char *host, bool secure, MxPlan **ret);
+
+/* ---- addresses ---- */
+typedef struct HostAddresses {
+    struct sockaddr_storage addresses[DECISION_ADDRESSES_MAX]; /* IPv6 first, port filled in */
+    size_t n_addresses;    /* 0: skip this host, see reason */
+    const char *bases[2];  /* TLSA base domains to ask for, in this order, NULL: none; they live as long as host and answers */
+    char reason[256];
+    bool none; /* there certainly is no address, as opposed to: could not be looked up */
+} HostAddresses;
+
+void decision_addresses(const char *host, uint16_t port, const ResolveAnswer *a, const ResolveAnswer *aaaa, HostAddresses *ret);
+/* host is an IP address (from a route or an MX record that names one). False if it is not. Such hosts have no DANE. */
+bool decision_literal(const char *host, uint16_t port, HostAddresses *ret);
+
+/* ---- TLSA ---- */
+typedef enum TlsaOutcome {
+    TLSA_NONE,  /* no secure records: ask the next base; after the last one: ordinary TLS */
+    TLSA_FOUND, /* secure records, usable or not */
+    TLSA_ERROR, /* could not be told: this host must not be used */
+} TlsaOutcome;
+
+/* "_25._tcp.mx.example.com"; malloc'ed. */
+char *decision_tlsa_name(const char *base, uint16_t port);
+TlsaOutcome decision_tlsa(const ResolveAnswer *answer);
+
+/* ---- the plan for one host ---- */
+typedef struct HostFacts {
+    const char *domain;     /* where the message is for */
+    const MxPlan *mx;
+    const HostAddresses *addresses;
+    const char *base;          /* of the last TLSA answer */
+    const ResolveAnswer *tlsa; /* NULL: was not asked for */
+} HostFacts;
+
+typedef struct HostPlan {
+    bool skip;             /* do not connect; kind and reason say why */
+    FailureKind kind;
+    char reason[512];
+    SmtpTlsWant want;
+    bool dane_counts;      /* what DANE authenticates may be called so in the log: the way to this host was secure, too */
+    const char *base;      /* SNI and reference name for DANE; HostFacts.base */
+    const char *names[3];  /* further reference names, NULL-ended */
+    TlsaRecord tlsa[RESOLVE_RECORDS_MAX]; /* the usable ones, pointing into the answer */
+    size_t n_tlsa;
+} HostPlan;
+
+/* Whether TLSA records are to be looked up for this host at all. */
+bool decision_asks_tlsa(const DestinationPolicy *policy, const MxPlan *mx);
+void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *ret);
+
+/* "dane", "required", "may", "none": POSTERN_TLS_WANTED. */
+const char *decision_wanted(SmtpTlsWant want);
+/* "dane", "encrypted", "none": POSTERN_TLS_RESULT. */
+const char *decision_got(const HostPlan *plan, bool tls_used, bool tls_verified);
+
+/* ---- after an attempt ---- */
+typedef enum NextStep {
+    NEXT_END,     /* every recipient has its answer from this host */
+    NEXT_CLEAR,   /* the same address again, without TLS */
+    NEXT_ADDRESS, /* the next address of this host */
+    NEXT_HOST,
+    NEXT_DEFER,   /* no other host: it could deliver twice */
+} NextStep;
+
+typedef struct Verdict {
+    NextStep next;
+    FailureKind kind;
+} Verdict;
+
+/* want is what this attempt was made with (not plan->want after NEXT_CLEAR). pending: a recipient without a final answer is left. */
+Verdict decision_verdict(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending);
+
+/* What a recipient's reply and the deciding reply of the attempt mean for it. */
+typedef enum RecipientVerdict {
+    VERDICT_PENDING,
+    VERDICT_DELIVERED,
+    VERDICT_FAILED,
+} RecipientVerdict;
+RecipientVerdict decision_recipient(SmtpStage stage, int stage_code, int recipient_code);
+
+/* The failed attempt in words that an administrator understands, for log, DSN and alert. */
+char *decision_describe(SmtpStage stage, const SmtpReply *reply, const char *tls_reason);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the administrator wants for a destination: sections [Destination default], [Destination .suffix] and [Destination example.com] of deliverd.conf.
+ * Each setting is taken from the most specific section that has it. Pure but for the allocation. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+#include "tls.h"
+
+#define DESTINATION_SECTIONS_MAX 1024
+#define DESTINATION_UNSET (-1)
+
+/* When a destination that only prefers TLS is tried again in the clear, on a new connection, after TLS has failed. */
+typedef enum PlaintextFallback {
+    FALLBACK_ALWAYS,
+    FALLBACK_BEFORE_220, /* only if STARTTLS was not answered with 220 */
+    FALLBACK_AFTER_220,  /* only if the handshake failed */
+    FALLBACK_NEVER,
+} PlaintextFallback;
+const char *plaintext_fallback_to_string(PlaintextFallback f);
+
+/* One section as written: int fields are DESTINATION_UNSET, pointers NULL where it says nothing or "Default". */
+typedef struct DestinationSection {
+    char *pattern; /* "default", ".suffix" or a domain */
+    int tls;       /* TlsLevel */
+    int dane;      /* DaneLevel */
+    int fallback;  /* PlaintextFallback */
+    unsigned max_connections; /* 0: unset */
+    char *route;   /* as written: host[:port], [address]:port; checked by route_parse() */
+} DestinationSection;
+
+typedef struct DestinationTable {
+    DestinationSection *sections;
+    size_t n_sections;
+} DestinationTable;
+
+/* The section of that pattern, made when it is new. NULL when there are too many or memory is short. Pointers stay valid until the next new one. */
+DestinationSection *destination_table_get(DestinationTable *t, const char *pattern);
+void destination_table_clear(DestinationTable *t);
+
+/* The settings in force for a domain. */
+typedef struct DestinationPolicy {
+    TlsLevel tls;
+    DaneLevel dane;
+    PlaintextFallback fallback;
+    unsigned max_connections;
+    const char *route; /* the table's; NULL: by MX */
+} DestinationPolicy;
+
+#define DESTINATION_MAX_CONNECTIONS_DEFAULT 20
+
+/* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always. Without TLS there is no DANE. */
+DestinationPolicy destination_policy(const DestinationTable *t, const char *domain);
+
+/* "mx.example.com", "mx.example.com:2525", "192.0.2.1:25", "[2001:db8::1]:25": host without brackets, port (25 if not given). -EINVAL. */
+int route_parse(const char *s, char **ret_host, uint16_t *ret_port);

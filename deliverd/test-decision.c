@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The delivery matrix as a table: what DNS says on the left, what must happen on the right. The numbers in the names are the rows
+ * of "How delivery decides", section 1. Rows 31 to 34 are OpenSSL's to judge (lib/test-tls.c): here all usable records must reach it.
+ *
+ * Answers are written as text: "secure mx.example.com" …, see parse_answer(). */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+
+#include "decision.h"
+
+/* ---- answers from text ----
+ * "[hop:state …] state [rcode] [record …]": states secure|insecure|bogus|indeterminate|error; nxdomain;
+ * MX "10=mx.example.com" ("0=." is the null MX); A "192.0.2.1"; AAAA "2001:db8::1"; TLSA "3.1.1/32" (data of 32 bytes 0xab), or "bad" for two bytes. */
+static void add_record(ResolveAnswer *a, const void *data, size_t size)
+{
+    a->records = realloc(a->records, (a->n_records + 1) * sizeof(*a->records));
+    assert_non_null(a->records);
+    a->records[a->n_records].data = malloc(size);
+    assert_non_null(a->records[a->n_records].data);
+    memcpy(a->records[a->n_records].data, data, size);
+    a->records[a->n_records++].size = size;
+}
+
+static void add_mx(ResolveAnswer *a, unsigned preference, const char *name)
+{
+    uint8_t wire[300] = {(uint8_t) (preference >> 8), (uint8_t) preference};
+    size_t n = 2;
+
+    while (*name && !streq(name, ".")) {
+        size_t label = strcspn(name, ".");
+
+        wire[n++] = (uint8_t) label;
+        memcpy(wire + n, name, label);
+        n += label;
+        name += label + (name[label] == '.');
+    }
+    wire[n++] = 0;
+    add_record(a, wire, n);
+}
+
+static void add_word(ResolveAnswer *a, const char *word)
+{
+    unsigned x, y, z, n;
+    char name[200];
+    struct in6_addr v6;
+    struct in_addr v4;
+    uint8_t tlsa[600];
+
+    if (sscanf(word, "%u.%u.%u/%u", &x, &y, &z, &n) == 4) {
+        memset(tlsa, 0xab, sizeof(tlsa));
+        tlsa[0] = (uint8_t) x;
+        tlsa[1] = (uint8_t) y;
+        tlsa[2] = (uint8_t) z;
+        add_record(a, tlsa, 3 + n);
+    } else if (sscanf(word, "%u=%199s", &x, name) == 2)
+        add_mx(a, x, name);
+    else if (inet_pton(AF_INET, word, &v4) == 1)
+        add_record(a, &v4, sizeof(v4));
+    else if (inet_pton(AF_INET6, word, &v6) == 1)
+        add_record(a, &v6, sizeof(v6));
+    else if (streq(word, "bad"))
+        add_record(a, "\3\1", 2);
+    else if (streq(word, "nxdomain"))
+        a->rcode = DNS_RCODE_NXDOMAIN;
+    else
+        assert_int_equal(dnssec_state_from_string(word, &a->state), 0);
+}
+
+static ResolveAnswer *parse_answer(const char *text, const char *name)
+{
+    ResolveAnswer *a = calloc(1, sizeof(*a));
+    _cleanup_free_ char *copy = strdup(text);
+    char *save = NULL;
+
+    assert_non_null(a);
+    a->hops = calloc(RESOLVE_HOPS_MAX, sizeof(*a->hops));
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        char *colon = strchr(word, '>');
+
+        if (!colon) {
+            add_word(a, word);
+            continue;
+        }
+        *colon = '\0';
+        a->hops[a->n_hops].name = strdup(word);
+        assert_int_equal(dnssec_state_from_string(colon + 1, &a->hops[a->n_hops++].state), 0);
+    }
+    if (a->n_hops == 0) {
+        a->hops[0] = (ResolveHop) {.name = strdup(name), .state = a->state};
+        a->n_hops = 1;
+    }
+    a->canonical = strdup(a->hops[a->n_hops - 1].name);
+    a->reason = strdup(a->state == DNSSEC_BOGUS ? "signature expired" : "");
+    return a;
+}
+
+/* ---- rows about MX ---- */
+typedef struct MxRow {
+    const char *name, *answer;
+    MxOutcome outcome;
+    const char *hosts; /* in order */
+    bool secure;
+    const char *enhanced;
+} MxRow;
+
+static const MxRow mx_rows[] = {
+    {"1 MX error", "error", MX_DEFER, "", false, "4.4.3"},
+    {"1 MX bogus", "bogus", MX_DEFER, "", false, "4.4.3"},
+    {"1 MX bogus with records", "bogus 10=mx.example.com", MX_DEFER, "", false, "4.4.3"},
+    {"1 MX indeterminate", "indeterminate", MX_DEFER, "", false, "4.4.3"},
+    {"2 null MX", "secure 0=.", MX_FAIL, "", true, "5.1.10"},
+    {"2 null MX, insecure", "insecure 0=.", MX_FAIL, "", false, "5.1.10"},
+    {"3 MX secure NODATA", "secure", MX_HOSTS, "example.com", true, NULL},
+    {"3 MX insecure NODATA", "insecure", MX_HOSTS, "example.com", false, NULL},
+    {"4 MX NXDOMAIN", "secure nxdomain", MX_FAIL, "", false, "5.1.2"},
+    {"4 MX NXDOMAIN, insecure", "insecure nxdomain", MX_FAIL, "", false, "5.1.2"},
+    {"4 MX NXDOMAIN, bogus", "bogus nxdomain", MX_DEFER, "", false, "4.4.3"},
+    {"5 MX insecure", "insecure 10=mx.example.com", MX_HOSTS, "mx.example.com", false, NULL},
+    {"6 insecure CNAME at next hop", "example.com>insecure other.example>secure insecure 10=mx.example.com", MX_HOSTS, "mx.example.com", false, NULL},
+    {"27 preference wins", "secure 20=b.example.com 10=a.example.com 30=c.example.com", MX_HOSTS, "a.example.com b.example.com c.example.com", true, NULL},
+    {"null MX beside a host is ignored", "secure 0=. 10=a.example.com", MX_HOSTS, "a.example.com", true, NULL},
+    {"malformed MX", "secure 192.0.2.1", MX_DEFER, "", true, "4.4.4"},
+};
+
+static void test_mx(void **state)
+{
+    for (size_t i = 0; i < ELEMENTSOF(mx_rows); i++) {
+        const MxRow *row = mx_rows + i;
+        _cleanup_(resolve_answer_freep) ResolveAnswer *a = parse_answer(row->answer, "example.com");
+        _cleanup_(mx_plan_freep) MxPlan *p = NULL;
+        char hosts[1024] = "";
+
+        print_message("row %s\n", row->name);
+        assert_int_equal(decision_mx("example.com", a, i, &p), 0);
+        assert_int_equal(p->outcome, row->outcome);
+        for (size_t j = 0; j < p->n_hosts; j++)
+            (void) snprintf(hosts + strlen(hosts), sizeof(hosts) - strlen(hosts), "%s%s", j > 0 ? " " : "", p->hosts[j].name);
+        assert_string_equal(hosts, row->hosts);
+        assert_int_equal(p->secure, row->secure);
+        if (row->enhanced) {
+            assert_string_equal(p->enhanced, row->enhanced);
+            assert_non_null(p->reason);
+        }
+    }
+}
+
+/* Equal preferences share the load, and more hosts than the limit are cut behind the best ones. */
+static void test_mx_order(void **state)
+{
+    _cleanup_(resolve_answer_freep) ResolveAnswer *a = parse_answer("secure 10=a.example.com 10=b.example.com 20=c.example.com", "example.com");
+    unsigned first_a = 0;
+
+    for (unsigned seed = 0; seed < 200; seed++) {
+        _cleanup_(mx_plan_freep) MxPlan *p = NULL;
+
+        assert_int_equal(decision_mx("example.com", a, seed, &p), 0);
+        first_a += streq(p->hosts[0].name, "a.example.com");
+        assert_string_equal(p->hosts[2].name, "c.example.com");
+    }
+    assert_in_range(first_a, 60, 140);
+
+    for (unsigned i = 0; i < 60; i++)
+        add_mx(a, 30 + i, "d.example.com");
+    _cleanup_(mx_plan_freep) MxPlan *p = NULL;
+    assert_int_equal(decision_mx("example.com", a, 1, &p), 0);
+    assert_int_equal(p->n_hosts, DECISION_HOSTS_MAX);
+    assert_string_equal(p->hosts[2].name, "c.example.com");
+}
+
+/* ---- rows about one host ---- */
+typedef struct HostRow {
+    const char *name;
+    DaneLevel dane;
+    TlsLevel tls;
+    const char *mx, *a, *aaaa;
+    const char *tlsa_target, *tlsa_original; /* answers at the two bases; NULL: must not be asked */
+    /* What must come out. */
+    bool skip;
+    FailureKind kind;
+    SmtpTlsWant want;
+    const char *base; /* NULL: no DANE */
+    size_t n_tlsa;
+    bool counts;
+} HostRow;
+
+#define MX_SECURE "secure 10=mx.example.com"
+#define MX_INSECURE "insecure 10=mx.example.com"
+#define A_SECURE "secure 192.0.2.1"
+#define A_INSECURE "insecure 192.0.2.1"
+#define NODATA "secure"
+#define CNAME_SECURE "mx.example.com>secure t.example.net>secure secure 192.0.2.1"
+#define CNAME_TARGET_INSECURE "mx.example.com>secure t.example.net>insecure insecure 192.0.2.1"
+#define CNAME_INSECURE "mx.example.com>insecure t.example.net>secure insecure 192.0.2.1"
+#define CNAME_TWO "mx.example.com>secure m.example.net>secure t.example.net>secure secure 192.0.2.1"
+#define OPP DANE_OPPORTUNISTIC, TLS_LEVEL_PREFERRED
+#define MAND DANE_MANDATORY, TLS_LEVEL_PREFERRED
+#define GO(want) false, FAILURE_NONE, want, NULL, 0, false
+#define DANE_BY(base, n) false, FAILURE_NONE, SMTP_TLS_DANE, base, n, true
+#define SKIP(kind) true, kind, SMTP_TLS_NO, NULL, 0, false
+#define ORD GO(SMTP_TLS_IF_OFFERED)
+#define H "mx.example.com"
+#define T "t.example.net"
+
+static const HostRow host_rows[] = {
+    {"3 implicit MX is DANE-eligible", OPP, NODATA, A_SECURE, NODATA, "secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"5 MX insecure, TLSA secure: enforced, not called verified", OPP, MX_INSECURE, A_SECURE, NODATA, "secure 3.1.1/32", NULL,
+            false, FAILURE_NONE, SMTP_TLS_DANE, H, 1, false},
+    {"5 MX insecure, Mandatory", MAND, MX_INSECURE, A_SECURE, NODATA, NULL, NULL, SKIP(FAILURE_DANE)},
+    {"6 insecure CNAME at next hop, Mandatory", MAND, "example.com>insecure o.example>secure insecure 10=mx.example.com", A_SECURE, NODATA,
+            NULL, NULL, SKIP(FAILURE_DANE)},
+    {"7 address secure", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"7 AAAA secure only", OPP, MX_SECURE, NODATA, "secure 2001:db8::1", "secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"8 address insecure: no TLSA query", OPP, MX_SECURE, A_INSECURE, "insecure", NULL, NULL, ORD},
+    {"8 address insecure, Required", DANE_OPPORTUNISTIC, TLS_LEVEL_REQUIRED, MX_SECURE, A_INSECURE, "insecure", NULL, NULL, GO(SMTP_TLS_REQUIRED)},
+    {"8 address insecure, Mandatory", MAND, MX_SECURE, A_INSECURE, "insecure", NULL, NULL, SKIP(FAILURE_DANE)},
+    {"9 A validates, AAAA fails", OPP, MX_SECURE, A_SECURE, "error", "secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"9 A validates, AAAA bogus", OPP, MX_SECURE, A_SECURE, "bogus 2001:db8::1", "secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"10 A and AAAA fail", OPP, MX_SECURE, "error", "error", NULL, NULL, SKIP(FAILURE_DNS)},
+    {"10 A bogus, AAAA none", OPP, MX_SECURE, "bogus 192.0.2.1", NODATA, NULL, NULL, SKIP(FAILURE_DNS)},
+    {"11 no addresses", OPP, MX_SECURE, NODATA, NODATA, NULL, NULL, SKIP(FAILURE_DNS)},
+    {"11 host does not exist", OPP, MX_SECURE, "secure nxdomain", "secure nxdomain", NULL, NULL, SKIP(FAILURE_DNS)},
+    {"12 secure CNAME: TLSA at target", OPP, MX_SECURE, CNAME_SECURE, NODATA, "secure 3.1.1/32", NULL, DANE_BY(T, 1)},
+    {"12 secure CNAME: none at target, then original", OPP, MX_SECURE, CNAME_SECURE, NODATA, "secure nxdomain", "secure 3.1.1/32", DANE_BY(H, 1)},
+    {"12 secure CNAME: none at both", OPP, MX_SECURE, CNAME_SECURE, NODATA, "secure", "secure", ORD},
+    {"13 TLSA error at target: never the original", OPP, MX_SECURE, CNAME_SECURE, NODATA, "error", NULL, SKIP(FAILURE_DANE)},
+    {"13 TLSA bogus at target", OPP, MX_SECURE, CNAME_SECURE, NODATA, "bogus 3.1.1/32", NULL, SKIP(FAILURE_DANE)},
+    {"14 CNAME secure, target insecure: original only", OPP, MX_SECURE, CNAME_TARGET_INSECURE, NODATA, NULL, "secure 3.1.1/32", DANE_BY(H, 1)},
+    {"15 CNAME insecure", OPP, MX_SECURE, CNAME_INSECURE, NODATA, NULL, NULL, ORD},
+    {"16 intermediate alias is no base", OPP, MX_SECURE, CNAME_TWO, NODATA, "secure", "secure 3.1.1/32", DANE_BY(H, 1)},
+    {"17 TLSA owner is a secure CNAME", OPP, MX_SECURE, A_SECURE, NODATA,
+            "_25._tcp.mx.example.com>secure tlsa.example.net>secure secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"18 insecure hop in TLSA chain: next candidate", OPP, MX_SECURE, CNAME_SECURE, NODATA,
+            "_25._tcp.t.example.net>insecure x.example>secure insecure 3.1.1/32", "secure 3.1.1/32", DANE_BY(H, 1)},
+    {"18 insecure hop in TLSA chain: else ordinary", OPP, MX_SECURE, A_SECURE, NODATA,
+            "_25._tcp.mx.example.com>secure x.example>insecure insecure 3.1.1/32", NULL, ORD},
+    {"19 CNAME loop", OPP, MX_SECURE, "error", "error", NULL, NULL, SKIP(FAILURE_DNS)},
+    {"20 TLSA secure NXDOMAIN", OPP, MX_SECURE, A_SECURE, NODATA, "secure nxdomain", NULL, ORD},
+    {"20 TLSA secure NODATA", OPP, MX_SECURE, A_SECURE, NODATA, "secure", NULL, ORD},
+    {"20 TLSA secure NXDOMAIN, Mandatory", MAND, MX_SECURE, A_SECURE, NODATA, "secure nxdomain", NULL, SKIP(FAILURE_DANE)},
+    {"21 TLSA insecure", OPP, MX_SECURE, A_SECURE, NODATA, "insecure 3.1.1/32", NULL, ORD},
+    {"21 TLSA insecure, Mandatory", MAND, MX_SECURE, A_SECURE, NODATA, "insecure 3.1.1/32", NULL, SKIP(FAILURE_DANE)},
+    {"22 TLSA error", OPP, MX_SECURE, A_SECURE, NODATA, "error", NULL, SKIP(FAILURE_DANE)},
+    {"22 TLSA bogus", OPP, MX_SECURE, A_SECURE, NODATA, "bogus 3.1.1/32", NULL, SKIP(FAILURE_DANE)},
+    {"22 TLSA indeterminate", OPP, MX_SECURE, A_SECURE, NODATA, "indeterminate", NULL, SKIP(FAILURE_DANE)},
+    {"22 TLSA malformed", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32 bad", NULL, SKIP(FAILURE_DANE)},
+    {"22 TLSA error, level Required", DANE_OPPORTUNISTIC, TLS_LEVEL_REQUIRED, MX_SECURE, A_SECURE, NODATA, "error", NULL, SKIP(FAILURE_DANE)},
+    {"23 untrusted AD is insecure", OPP, MX_INSECURE, A_INSECURE, "insecure", NULL, NULL, ORD},
+    {"28 usage 0", OPP, MX_SECURE, A_SECURE, NODATA, "secure 0.1.1/32 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"28 usage 1", OPP, MX_SECURE, A_SECURE, NODATA, "secure 1.1.1/32 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"28 usage 4", OPP, MX_SECURE, A_SECURE, NODATA, "secure 4.1.1/32 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"28 selector 2", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.2.1/32 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"28 mtype 3", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.3/32 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"28 digest length", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/31 3.1.1/64 3.1.2/32 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"28 bad DER", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.0.0/100 3.1.0/100 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"29 all unusable: TLS, not authenticated", OPP, MX_SECURE, A_SECURE, NODATA, "secure 0.1.1/32 3.1.1/31", NULL, GO(SMTP_TLS_REQUIRED)},
+    {"29 all unusable, Mandatory", MAND, MX_SECURE, A_SECURE, NODATA, "secure 0.1.1/32", NULL, SKIP(FAILURE_DANE)},
+    {"30 mixed", OPP, MX_SECURE, A_SECURE, NODATA, "secure 1.0.1/32 3.1.1/32 2.1.2/64", NULL, DANE_BY(H, 2)},
+    {"31 SHA-512 and SHA-256 both reach OpenSSL", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.2/64 3.1.1/32", NULL, DANE_BY(H, 2)},
+    {"32 agility is OpenSSL's", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.2/64 3.1.1/32 2.0.1/32", NULL, DANE_BY(H, 3)},
+    {"33 two records", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32 3.1.1/32", NULL, DANE_BY(H, 2)},
+    {"34 usage 3 and 2", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32 2.1.1/32", NULL, DANE_BY(H, 2)},
+    {"DANE None: no TLSA query", DANE_NONE, TLS_LEVEL_PREFERRED, MX_SECURE, A_SECURE, NODATA, NULL, NULL, ORD},
+    {"DANE None, Required", DANE_NONE, TLS_LEVEL_REQUIRED, MX_SECURE, A_SECURE, NODATA, NULL, NULL, GO(SMTP_TLS_REQUIRED)},
+    {"DANE None, TLS No", DANE_NONE, TLS_LEVEL_NO, MX_SECURE, A_SECURE, NODATA, NULL, NULL, GO(SMTP_TLS_NO)},
+    {"level is a floor", DANE_OPPORTUNISTIC, TLS_LEVEL_REQUIRED, MX_SECURE, A_SECURE, NODATA, "secure nxdomain", NULL, GO(SMTP_TLS_REQUIRED)},
+};
+
+static void run_host_row(const HostRow *row)
+{
+    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer(row->mx, "example.com"), *a = parse_answer(row->a, H),
+                                                  *aaaa = parse_answer(row->aaaa, H), *answer = NULL;
+    const DestinationPolicy policy = {.tls = row->tls, .dane = row->dane};
+    const char *left[2] = {row->tlsa_target, row->tlsa_original};
+    _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
+    _cleanup_free_ HostPlan *got = calloc(1, sizeof(*got));
+    HostAddresses addresses;
+    HostFacts facts;
+
+    assert_non_null(got);
+    assert_int_equal(decision_mx("example.com", mx, 0, &plan), 0);
+    decision_addresses(H, 25, a, aaaa, &addresses);
+    facts = (HostFacts) {.domain = "example.com", .mx = plan, .addresses = &addresses};
+    for (size_t i = 0; i < 2 && addresses.bases[i] && decision_asks_tlsa(&policy, plan); i++) {
+        const bool target = !streq(addresses.bases[i], H) || !row->tlsa_original || !row->tlsa_target;
+        const char **text = target && left[0] ? &left[0] : &left[1];
+
+        resolve_answer_freep(&answer);
+        answer = NULL;
+        assert_non_null(*text);
+        answer = parse_answer(*text, addresses.bases[i]);
+        *text = NULL;
+        facts.base = addresses.bases[i];
+        facts.tlsa = answer;
+        if (decision_tlsa(answer) != TLSA_NONE)
+            break;
+    }
+    /* What the row expects to be asked was asked. */
+    assert_null(left[0]);
+    assert_null(left[1]);
+    decision_plan(&policy, &facts, got);
+    assert_int_equal(got->skip, row->skip);
+    if (row->skip) {
+        assert_int_equal(got->kind, row->kind);
+        assert_true(*got->reason);
+        return;
+    }
+    assert_int_equal(got->want, row->want);
+    assert_int_equal(got->n_tlsa, row->n_tlsa);
+    assert_int_equal(got->dane_counts, row->counts);
+    if (row->base) {
+        assert_string_equal(got->base, row->base);
+        /* Row 43: the next hop is a reference name only if the MX is secure. */
+        if (row->counts)
+            assert_string_equal(got->names[0], "example.com");
+        else
+            assert_null(got->names[0]);
+    } else
+        assert_null(got->base);
+}
+
+static void test_host(void **state)
+{
+    for (size_t i = 0; i < ELEMENTSOF(host_rows); i++) {
+        print_message("row %s\n", host_rows[i].name);
+        run_host_row(host_rows + i);
+    }
+}
+
+static void test_port_and_literals(void **state)
+{
+    _cleanup_free_ char *name = decision_tlsa_name("mx.example.com", 2525);
+    _cleanup_(resolve_answer_freep) ResolveAnswer *a = parse_answer("secure 192.0.2.1", H), *aaaa = parse_answer("secure 2001:db8::1", H);
+    _cleanup_(mx_plan_freep) MxPlan *fixed = NULL;
+    HostAddresses h;
+
+    /* Row 24. */
+    assert_string_equal(name, "_2525._tcp.mx.example.com");
+    decision_addresses(H, 2525, a, aaaa, &h);
+    assert_int_equal(h.n_addresses, 2);
+    assert_int_equal(h.addresses[0].ss_family, AF_INET6);
+    assert_int_equal(ntohs(((struct sockaddr_in6 *) h.addresses)->sin6_port), 2525);
+    assert_int_equal(ntohs(((struct sockaddr_in *) (h.addresses + 1))->sin_port), 2525);
+
+    /* Row 25. */
+    assert_true(decision_literal("192.0.2.7", 25, &h));
+    assert_null(h.bases[0]);
+    assert_true(decision_literal("2001:db8::7", 25, &h));
+    assert_null(h.bases[0]);
+    assert_false(decision_literal("mx.example.com", 25, &h));
+
+    /* Row 26. */
+    assert_int_equal(decision_mx_fixed("relay.example.com", true, &fixed), 0);
+    assert_true(fixed->secure);
+    assert_int_equal(fixed->n_hosts, 1);
+}
+
+/* Row 43: base, next hop and its expansion. */
+static void test_names(void **state)
+{
+    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer("example.com>secure alias.example.net>secure secure 10=mx.example.com", "example.com"),
+                                                  *tlsa = parse_answer("secure 2.1.1/32", H), *a = parse_answer(A_SECURE, H),
+                                                  *aaaa = parse_answer(NODATA, H);
+    const DestinationPolicy policy = {.tls = TLS_LEVEL_PREFERRED, .dane = DANE_OPPORTUNISTIC};
+    _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
+    _cleanup_free_ HostPlan *got = calloc(1, sizeof(*got));
+    HostAddresses addresses;
+    HostFacts facts;
+
+    assert_int_equal(decision_mx("example.com", mx, 0, &plan), 0);
+    decision_addresses(H, 25, a, aaaa, &addresses);
+    facts = (HostFacts) {.domain = "example.com", .mx = plan, .addresses = &addresses, .base = H, .tlsa = tlsa};
+    decision_plan(&policy, &facts, got);
+    assert_string_equal(got->base, H);
+    assert_string_equal(got->names[0], "example.com");
+    assert_string_equal(got->names[1], "alias.example.net");
+    assert_null(got->names[2]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mx),
+        cmocka_unit_test(test_mx_order),
+        cmocka_unit_test(test_host),
+        cmocka_unit_test(test_port_and_literals),
+        cmocka_unit_test(test_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What each end of an attempt leads to: never the clear where TLS is a must (row 47), authentication failure defers (row 48), nothing is
+ * sent twice where it may have arrived. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "decision.h"
+
+typedef struct Row {
+    const char *name;
+    SmtpTlsWant want;
+    PlaintextFallback fallback;
+    SmtpStage stage;
+    int code;
+    bool pending;
+    NextStep next;
+    FailureKind kind;
+} Row;
+
+static const Row rows[] = {
+    {"connection refused", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_CONNECT, 0, true, NEXT_ADDRESS, FAILURE_CONNECT},
+    {"greeting 421", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_GREETING, 421, true, NEXT_HOST, FAILURE_SMTP},
+    {"greeting 554 is no bounce", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_GREETING, 554, true, NEXT_HOST, FAILURE_SMTP},
+    {"no greeting", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_GREETING, 0, true, NEXT_ADDRESS, FAILURE_SMTP},
+    {"Preferred: STARTTLS refused", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_STARTTLS, 454, true, NEXT_CLEAR, FAILURE_SMTP},
+    {"Preferred: STARTTLS refused, before-220", SMTP_TLS_IF_OFFERED, FALLBACK_BEFORE_220, SMTP_STAGE_STARTTLS, 454, true, NEXT_CLEAR, FAILURE_SMTP},
+    {"Preferred: STARTTLS refused, after-220", SMTP_TLS_IF_OFFERED, FALLBACK_AFTER_220, SMTP_STAGE_STARTTLS, 454, true, NEXT_HOST, FAILURE_SMTP},
+    {"Preferred: STARTTLS refused, never", SMTP_TLS_IF_OFFERED, FALLBACK_NEVER, SMTP_STAGE_STARTTLS, 454, true, NEXT_HOST, FAILURE_SMTP},
+    {"Preferred: handshake fails", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_CLEAR, FAILURE_SMTP},
+    {"Preferred: handshake fails, before-220", SMTP_TLS_IF_OFFERED, FALLBACK_BEFORE_220, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_HOST, FAILURE_SMTP},
+    {"Preferred: handshake fails, after-220", SMTP_TLS_IF_OFFERED, FALLBACK_AFTER_220, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_CLEAR, FAILURE_SMTP},
+    {"Preferred: handshake fails, never", SMTP_TLS_IF_OFFERED, FALLBACK_NEVER, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_HOST, FAILURE_SMTP},
+    {"Required: not offered", SMTP_TLS_REQUIRED, FALLBACK_ALWAYS, SMTP_STAGE_STARTTLS_OFFER, 0, true, NEXT_HOST, FAILURE_TLS},
+    {"Required: refused", SMTP_TLS_REQUIRED, FALLBACK_ALWAYS, SMTP_STAGE_STARTTLS, 454, true, NEXT_HOST, FAILURE_TLS},
+    {"Required: handshake fails", SMTP_TLS_REQUIRED, FALLBACK_ALWAYS, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_HOST, FAILURE_TLS},
+    {"47 DANE: not offered", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_STARTTLS_OFFER, 0, true, NEXT_HOST, FAILURE_DANE},
+    {"47 DANE: refused", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_STARTTLS, 554, true, NEXT_HOST, FAILURE_DANE},
+    {"47 DANE: handshake fails or stalls", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_HOST, FAILURE_DANE},
+    {"48 DANE: authentication fails", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_VERIFY, 0, true, NEXT_HOST, FAILURE_DANE},
+    {"in the clear after a fallback", SMTP_TLS_NO, FALLBACK_ALWAYS, SMTP_STAGE_EHLO, 502, true, NEXT_HOST, FAILURE_SMTP},
+    {"MAIL 451", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_MAIL, 451, true, NEXT_HOST, FAILURE_SMTP},
+    {"MAIL 550", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_MAIL, 550, false, NEXT_END, FAILURE_SMTP},
+    {"lost in DATA", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_DATA, 0, true, NEXT_HOST, FAILURE_SMTP},
+    {"lost after the message", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_FINAL, 0, true, NEXT_DEFER, FAILURE_SMTP},
+    {"final 452", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_FINAL, 452, true, NEXT_HOST, FAILURE_SMTP},
+    {"done", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_DONE, 250, false, NEXT_END, FAILURE_NONE},
+    {"done for some", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_DONE, 250, true, NEXT_HOST, FAILURE_SMTP},
+};
+
+static void test_verdict(void **state)
+{
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        Verdict v = decision_verdict(rows[i].want, rows[i].fallback, rows[i].stage, rows[i].code, rows[i].pending);
+
+        print_message("row %s\n", rows[i].name);
+        assert_int_equal(v.next, rows[i].next);
+        assert_int_equal(v.kind, rows[i].kind);
+    }
+}
+
+/* Whatever happens, TLS that is a must is never given up. */
+static void test_never_clear(void **state)
+{
+    for (int want = SMTP_TLS_REQUIRED; want <= SMTP_TLS_DANE; want++)
+        for (int fallback = FALLBACK_ALWAYS; fallback <= FALLBACK_NEVER; fallback++)
+            for (int stage = SMTP_STAGE_CONNECT; stage <= SMTP_STAGE_DONE; stage++)
+                for (int code = 0; code < 600; code += 50)
+                    assert_int_not_equal(decision_verdict(want, fallback, stage, code, true).next, NEXT_CLEAR);
+}
+
+static void test_recipient(void **state)
+{
+    const struct {
+        SmtpStage stage;
+        int stage_code, code;
+        RecipientVerdict verdict;
+    } cases[] = {
+        {SMTP_STAGE_DONE, 250, 250, VERDICT_DELIVERED},
+        {SMTP_STAGE_DONE, 250, 450, VERDICT_PENDING},
+        {SMTP_STAGE_DONE, 250, 550, VERDICT_FAILED},
+        {SMTP_STAGE_FINAL, 554, 0, VERDICT_FAILED},
+        {SMTP_STAGE_FINAL, 554, 450, VERDICT_PENDING},
+        {SMTP_STAGE_FINAL, 0, 0, VERDICT_PENDING},
+        {SMTP_STAGE_FINAL, 452, 250, VERDICT_PENDING},
+        {SMTP_STAGE_FINAL, 0, 250, VERDICT_PENDING},
+        {SMTP_STAGE_MAIL, 550, 0, VERDICT_FAILED},
+        {SMTP_STAGE_MAIL, 450, 0, VERDICT_PENDING},
+        {SMTP_STAGE_RCPT, 0, 550, VERDICT_FAILED},
+        {SMTP_STAGE_GREETING, 554, 0, VERDICT_PENDING},
+        {SMTP_STAGE_EHLO, 502, 0, VERDICT_PENDING},
+        {SMTP_STAGE_STARTTLS, 554, 0, VERDICT_PENDING},
+        {SMTP_STAGE_VERIFY, 0, 0, VERDICT_PENDING},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+        assert_int_equal(decision_recipient(cases[i].stage, cases[i].stage_code, cases[i].code), cases[i].verdict);
+}
+
+static void test_describe(void **state)
+{
+    const SmtpReply refused = {.code = 454, .text = "4.7.0 TLS not available"}, silent = {.code = 0, .text = "Connection refused"};
+    const struct {
+        SmtpStage stage;
+        const SmtpReply *reply;
+        const char *tls_reason, *expected;
+    } cases[] = {
+        {SMTP_STAGE_CONNECT, &silent, "", "connection failed: Connection refused"},
+        {SMTP_STAGE_STARTTLS, &refused, "", "STARTTLS refused: 454 4.7.0 TLS not available"},
+        {SMTP_STAGE_HANDSHAKE, &silent, "alert handshake failure", "TLS handshake failed: alert handshake failure"},
+        {SMTP_STAGE_VERIFY, &silent, "no TLSA record matches", "certificate not verified: no TLSA record matches"},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_free_ char *s = decision_describe(cases[i].stage, cases[i].reply, cases[i].tls_reason);
+
+        assert_string_equal(s, cases[i].expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_never_clear),
+        cmocka_unit_test(test_recipient),
+        cmocka_unit_test(test_describe),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
