@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Any bytes as message data: read whole and read in small pieces it must come to the same, and no CR or LF that is not a line's end may get through. */
+
+#include "cleanup.h"
+#include "data-reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static DataStatus read_all(const char *input, size_t size, size_t step, size_t max, char *message, DataReader *d, size_t *ret_used)
+{
+    DataStatus status = DATA_MORE;
+    size_t used = 0, written = 0;
+
+    *d = DATA_READER_INIT;
+    while (used < size && status == DATA_MORE) {
+        struct iovec pieces[8];
+        size_t n, k;
+
+        status = data_reader_feed(d, input + used, MIN(step, size - used), pieces, max, &n, &k);
+        for (size_t i = 0; i < n; i++) {
+            memcpy(message + written, pieces[i].iov_base, pieces[i].iov_len);
+            written += pieces[i].iov_len;
+        }
+        used += k;
+    }
+    if (written != d->size || written > used)
+        abort();
+    *ret_used = used;
+    return status;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    _cleanup_free_ char *whole = malloc(size + 1), *split = malloc(size + 1);
+    DataReader a, b;
+    size_t used_a, used_b;
+    DataStatus status;
+
+    if (!whole || !split || size == 0)
+        return 0;
+    status = read_all((const char *) data + 1, size - 1, size, 8, whole, &a, &used_a);
+    if (read_all((const char *) data + 1, size - 1, 1 + data[0] % 16, 1, split, &b, &used_b) != status)
+        abort();
+    if (used_a != used_b || a.size != b.size || a.hops != b.hops || a.eight_bit != b.eight_bit || memcmp(whole, split, a.size) != 0)
+        abort();
+    if (status != DATA_END)
+        return 0;
+
+    for (size_t i = 0; i < a.size; i++)
+        if ((whole[i] == '\n') != (i > 0 && whole[i - 1] == '\r'))
+            abort();
+    if (a.size > 0 && whole[a.size - 1] != '\n')
+        abort();
+    return 0;
+}

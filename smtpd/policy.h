@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a connection may do: the mail-flow policy that applies to it, and which recipients it takes mail for. Pure: connection facts in,
+ * verdict out; the configuration is read-only. */
+
+#include <sys/socket.h>
+
+#include "smtpd-conf.h"
+
+/* What is known of a connection when its policy is chosen. */
+typedef struct ConnectionFacts {
+    const struct sockaddr *peer;
+    const Listener *listener;
+} ConnectionFacts;
+
+/* The policy of a connection, never NULL. It lives as long as conf. */
+const MailFlow *policy_select(const SmtpdConf *conf, const ConnectionFacts *facts);
+
+typedef enum RecipientVerdict {
+    RECIPIENT_ACCEPT,
+    RECIPIENT_RELAY_DENIED,      /* a domain this policy does not take mail for */
+    RECIPIENT_NO_DEFAULT_DOMAIN, /* "<postmaster>", and there is no domain to complete it with */
+} RecipientVerdict;
+
+/* domain: normalized, or NULL for "<postmaster>", which is then meant in *ret_domain (set on RECIPIENT_ACCEPT; lives as long as listener or domain). */
+RecipientVerdict policy_recipient(const MailFlow *flow, const Listener *listener, const char *domain, const char **ret_domain);
