@@ -2,6 +2,8 @@
 """A name server (Knot DNS) with zones signed, unsigned and wrongly signed, whose records change while it runs."""
 
 
+from .node import wait_until
+
 ZONES = {"lab": "signed", "insecure.lab": "unsigned", "bogus.lab": "bogus"}
 
 CONFIGURATION = """\
@@ -68,7 +70,8 @@ class Dns:
             peer.write(f"/var/lib/knot-lab/{name}.zone", ZONE.format(ttl=self.ttl, name=name, server=server))
         peer.write("/etc/knot/knot.conf", configuration)
         peer.start("/usr/sbin/knotd", "-c", "/etc/knot/knot.conf")
-        peer.wait_listening(53)
+        wait_until(lambda: peer.run(["knotc", "-c", "/etc/knot/knot.conf", "zone-status"], check=False).returncode == 0,
+                   what="the name server's control socket")
         self.set("ns.lab", "A", self.address)
         for name in self.zones:
             parent = self._zone_of(name.partition(".")[2])
