@@ -5,6 +5,7 @@
 
 #include "bus-direct.h"
 
+#include <poll.h>
 #include <systemd/sd-id128.h>
 
 #include "cleanup.h"
@@ -63,4 +64,11 @@ int bus_direct_match_disconnected(sd_bus *bus, sd_bus_message_handler_t handler,
 {
     return sd_bus_match_signal(bus, NULL, BUS_LOCAL_SENDER, BUS_LOCAL_PATH, BUS_LOCAL_INTERFACE, "Disconnected",
             handler, userdata);
+}
+
+bool bus_direct_peer_left(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }

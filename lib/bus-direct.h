@@ -20,3 +20,7 @@ int bus_direct_new(sd_bus **ret, sd_event *event, int fd, bool server, const cha
 /* Calls handler once when the connection is up (authenticated), or gone. The slot is the bus's. */
 int bus_direct_match_connected(sd_bus *bus, sd_bus_message_handler_t handler, void *userdata);
 int bus_direct_match_disconnected(sd_bus *bus, sd_bus_message_handler_t handler, void *userdata);
+
+/* Whether the other end of the socket fd has closed it. At the end of a connection it tells a peer that left from one that broke
+ * the protocol. sd-bus has closed its own descriptor by then, so keep a second one for this. */
+bool bus_direct_peer_left(int fd);

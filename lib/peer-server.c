@@ -7,7 +7,6 @@
 #include "peer-server.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <sys/socket.h>
 
@@ -110,19 +109,23 @@ static int on_reap(sd_event_source *source, void *userdata)
     return 0;
 }
 
-static bool caller_has_left(const PeerCaller *c)
-{
-    struct pollfd p = {.fd = c->watch_fd, .events = POLLRDHUP};
-
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
-}
-
 static bool access_allows(const PeerAccess *table, const char *interface, const char *member, RoleMask roles)
 {
     for (const PeerAccess *a = table; a->interface; a++)
         if ((a->roles & roles) && streq(a->interface, interface) && (!a->member || streq(a->member, member)))
             return true;
     return false;
+}
+
+/* Always 1: a message that wants no reply is refused as well, though sd-bus says 0 then. */
+static int _printf_(3, 4) message_refuse(sd_bus_message *m, const char *name, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    (void) sd_bus_reply_method_errorfv(m, name, format, ap);
+    va_end(ap);
+    return 1;
 }
 
 /* Runs before every handler. Returns 0 to let the message through, 1 when it has been dealt with. */
@@ -142,14 +145,12 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
     interface = sd_bus_message_get_interface(m);
     member = sd_bus_message_get_member(m);
     if (c->roles == 0)
-        return sd_bus_reply_method_errorf(m, BUS_ERROR_UNKNOWN_CALLER,
-                       "A caller with uid %u is not known to %s; %s.%s was refused.",
-                       c->uid, c->server->description, interface ?: "", member);
+        return message_refuse(m, BUS_ERROR_UNKNOWN_CALLER, "A caller with uid %u is not known to %s; %s.%s was refused.",
+                c->uid, c->server->description, interface ?: "", member);
     if (!interface || (!access_allows(open_access, interface, member, c->roles) &&
                               !access_allows(c->server->access, interface, member, c->roles)))
-        return sd_bus_reply_method_errorf(m, BUS_ERROR_ACCESS_DENIED,
-                       "A caller with uid %u (%s) may not call %s.%s of %s.",
-                       c->uid, role_to_string(c->roles), interface ?: "", member, c->server->description);
+        return message_refuse(m, BUS_ERROR_ACCESS_DENIED, "A caller with uid %u (%s) may not call %s.%s of %s.",
+                c->uid, role_to_string(c->roles), interface ?: "", member, c->server->description);
     return 0;
 }
 
@@ -157,7 +158,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *rete
 {
     PeerCaller *c = userdata;
 
-    if (caller_has_left(c))
+    if (bus_direct_peer_left(c->watch_fd))
         caller_free(c);
     else
         caller_drop(c, "broke the bus protocol");

@@ -18,7 +18,8 @@
 #include "role.h"
 
 #define PEER_CONNECTIONS_MAX 256
-#define PEER_CONNECTIONS_PER_UID_MAX 64
+/* Room for a daemon with 64 workers, each with a connection of its own, and its manager. */
+#define PEER_CONNECTIONS_PER_UID_MAX 80
 
 typedef struct PeerServer PeerServer;
 

@@ -31,6 +31,7 @@ typedef struct Host {
     unsigned n_dropped;
     const char *dropped_reason;
     unsigned n_destroyed;
+    unsigned n_secrets;
 } Host;
 
 static int method_echo(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
@@ -65,6 +66,12 @@ static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *reterr
     return sd_bus_reply_method_return(m, NULL);
 }
 
+static int method_secret(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
+{
+    ((Host *) userdata)->n_secrets++;
+    return sd_bus_reply_method_return(m, NULL);
+}
+
 static int method_descriptor(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
 {
     _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -83,7 +90,7 @@ static const sd_bus_vtable test_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("Echo", SD_BUS_ARGS("s", text), SD_BUS_RESULT("s", text), method_echo, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Attach", NULL, NULL, method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Descriptor", NULL, "h", method_descriptor, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD("Secret", NULL, NULL, method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("Secret", NULL, NULL, method_secret, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Unlisted", NULL, NULL, method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Answer", "u", property_answer, 0, 0),
     SD_BUS_SIGNAL("Happened", "s", 0),
@@ -250,6 +257,22 @@ static void test_refusal_names_caller_and_method(void **state)
     (void) snprintf(uid, sizeof(uid), "uid %u", (unsigned) geteuid());
     assert_non_null(strstr(sd_bus_message_get_error(m)->message, uid));
     assert_non_null(strstr(sd_bus_message_get_error(m)->message, TEST_INTERFACE ".Secret"));
+}
+
+/* A message that wants no answer goes through the same table. */
+static void test_refused_without_reply(void **state)
+{
+    Host *h = *state;
+    _cleanup_(sd_bus_close_unrefp) sd_bus *bus = host_client(h);
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+
+    sd_bus_message_unref(host_call(h, bus, TEST_PATH, TEST_INTERFACE, "Echo", "up"));
+    assert_true(sd_bus_message_new_method_call(bus, &m, NULL, TEST_PATH, TEST_INTERFACE, "Secret") >= 0);
+    assert_true(sd_bus_message_set_expect_reply(m, false) >= 0);
+    assert_true(sd_bus_send(bus, m, NULL) >= 0);
+    answer = host_call(h, bus, TEST_PATH, TEST_INTERFACE, "Echo", "after it");
+    assert_false(sd_bus_message_is_method_error(answer, NULL));
+    assert_int_equal(h->n_secrets, 0);
 }
 
 static void test_open_to_known(void **state)
@@ -492,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_call, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_without_reply, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusal_names_caller_and_method, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_to_known, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
