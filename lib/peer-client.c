@@ -59,6 +59,7 @@ struct PeerClient {
     sd_event_source *defer_source;    /* failed calls, and the news of a link */
     PeerClientFetch fetch;
     void *fetch_userdata;
+    sd_bus_slot *fetch_slot;
     LinkState state;
     sd_bus *bus;
     uint64_t up_since;
@@ -283,6 +284,7 @@ void peer_client_take_fd(PeerClient *c, int fd)
 {
     int r = fd;
 
+    c->fetch_slot = sd_bus_slot_unref(c->fetch_slot);
     if (c->state != LINK_FETCHING) {
         (void) close_fd(fd);
         return;
@@ -292,6 +294,12 @@ void peer_client_take_fd(PeerClient *c, int fd)
         r = client_adopt(c, fd);
     if (r < 0)
         client_link_down(c, r);
+}
+
+void peer_client_set_fetch_slot(PeerClient *c, sd_bus_slot *slot)
+{
+    sd_bus_slot_unref(c->fetch_slot);
+    c->fetch_slot = slot;
 }
 
 static int fetch_from_path(PeerClient *c, const char *name, void *userdata)
@@ -428,6 +436,7 @@ PeerClient *peer_client_free(PeerClient *c)
     queue_clear(&c->waiting);
     queue_clear(&c->sent);
     queue_clear(&c->failed);
+    sd_bus_slot_unref(c->fetch_slot);
     sd_bus_close_unref(c->bus);
     while ((match = TAILQ_FIRST(&c->matches))) {
         TAILQ_REMOVE(&c->matches, match, entry);

@@ -42,6 +42,8 @@ int peer_client_new(PeerClient **ret, sd_event *event, const char *name);
 typedef int (*PeerClientFetch)(PeerClient *c, const char *name, void *userdata);
 int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name, PeerClientFetch fetch, void *userdata);
 void peer_client_take_fd(PeerClient *c, int fd);
+/* What the fetch waits for, handed over by it: let go when it is answered or the client is freed, so that no answer comes to a dead client. */
+void peer_client_set_fetch_slot(PeerClient *c, sd_bus_slot *slot);
 
 PeerClient *peer_client_free(PeerClient *c); /* pending calls are dropped without their done */
 DEFINE_CLEANUP(PeerClient, peer_client_free);
