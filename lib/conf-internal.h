@@ -7,7 +7,7 @@
 
 struct Conf {
     ConfAssignment *assignments; /* every string is the Conf's own, but file */
-    size_t n_assignments;
+    size_t n_assignments, n_allocated;
     char **files; /* the names that assignments point to; NULL-ended */
     size_t n_files;
 };

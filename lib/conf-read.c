@@ -50,8 +50,7 @@ static int conf_new(Conf **ret)
     if (!c)
         return -ENOMEM;
     c->files = calloc(DROPINS_MAX + 2, sizeof(*c->files));
-    c->assignments = calloc(CONF_ASSIGNMENTS_MAX, sizeof(*c->assignments));
-    if (!c->files || !c->assignments)
+    if (!c->files)
         return -ENOMEM;
     *ret = TAKE_PTR(c);
     return 0;
@@ -70,9 +69,18 @@ static int conf_add_file(Conf *c, const char *path, const char **ret)
 
 static int conf_add_assignment(Conf *c, const ConfAssignment *a)
 {
-    ConfAssignment *slot = &c->assignments[c->n_assignments++];
+    ConfAssignment *slot;
 
-    /* Counted first: conf_free() copes with the half of it. */
+    if (c->n_assignments == c->n_allocated) {
+        size_t n = MAX(2 * c->n_allocated, 32u);
+
+        slot = reallocarray(c->assignments, n, sizeof(*slot));
+        if (!slot)
+            return -ENOMEM;
+        c->assignments = slot;
+        c->n_allocated = n;
+    }
+    slot = &c->assignments[c->n_assignments++]; /* counted first: conf_free() copes with the half of it */
     *slot = (ConfAssignment) {.file = a->file, .line = a->line};
     slot->section = strdup(a->section);
     slot->name = a->name ? strdup(a->name) : NULL;

@@ -257,6 +257,7 @@ int daemon_event_new(sd_event **ret, DaemonHandler stop, DaemonHandler reload_ha
     if (r < 0)
         return r;
     (void) sigemptyset(&set);
+    (void) sigaddset(&set, SIGCHLD); /* sd_event_add_child() wants it so */
     for (size_t i = 0; i < ELEMENTSOF(signals); i++)
         (void) sigaddset(&set, signals[i].signo);
     r = sigprocmask(SIG_BLOCK, &set, NULL);
