@@ -37,7 +37,8 @@ struct Queue {
     void *index; /* tsearch() tree of QueueMessage */
     unsigned counts[QUEUE_REMOVING + 1];
     bool copies_told;
-    QueueId start_id; /* files with smaller ids are from an earlier run */
+    uint64_t start_usec; /* of all times in ids of this run the smallest */
+    QueueId start_id;    /* files with smaller ids are from an earlier run */
 
     PoolFile pool[QUEUE_POOL_MAX];
     size_t n_pool;
@@ -51,7 +52,7 @@ struct Queue {
 };
 
 uint64_t queue_now(void);
-QueueId queue_new_id(unsigned bucket);
+QueueId queue_new_id(const Queue *q, unsigned bucket);
 void queue_trouble(Queue *q, const QueueId *id, int error, const char *detail);
 
 QueueMessage *queue_index_add(Queue *q, const QueueId *id, QueueMessageState status);

@@ -25,7 +25,7 @@ static int batch_run(void *data)
     while (b->n_files < QUEUE_POOL_BATCH) {
         PoolFile *f = b->files + b->n_files;
 
-        f->id = queue_new_id(b->bucket);
+        f->id = queue_new_id(b->queue, b->bucket);
         f->fd = queue_file_create(b->queue->dir_fd, &f->id);
         if (f->fd == -EEXIST) /* one in 2^35 within a hundredth of a second */
             continue;
