@@ -103,7 +103,8 @@ class Host(Node):
                 continue
             for line in message:
                 if line.startswith("X_NSPAWN_LEADER_PID="):
-                    self.init = self._find_init(int(line.partition("=")[2]))
+                    leader = int(line.partition("=")[2])
+                    self.init = wait_until(lambda: self._find_init(leader), what=f"the first process of {self.name}")
             ready = "READY=1" in message
         if self.init is None:
             raise Timeout(f"{self.name} booted, but systemd-nspawn did not tell its process id")
@@ -112,12 +113,12 @@ class Host(Node):
         return self
 
     def _find_init(self, leader):
-        """The process id here of systemd inside, which systemd-nspawn knows as leader."""
+        """The process id here of systemd inside, which systemd-nspawn knows as leader. It is nspawn's child after a moment only."""
         for supervisor in children(self._nspawn.pid):
             for child in children(supervisor):
                 if process_ids(child)[-2:] == [leader, 1]:
                     return child
-        raise AssertionError(f"the first process of {self.name} is not to be found")
+        return None
 
     def stop(self):
         self._nspawn.kill()

@@ -15,6 +15,7 @@ from . import cgroups, namespaces, overlay
 from .certs import Authority
 from .dns import Dns
 from .fake import FakeSmtp
+from .gateway import Gateway, build_directory
 from .host import Host
 from .mx import Mx
 from .peer import Peer
@@ -134,7 +135,7 @@ class Lab:
             stage = self.directory / f"stage{len(self._stages)}"
             subprocess.run(["meson", "install", "-C", str(build), "--no-rebuild", "--quiet", "--destdir", str(stage)],
                            check=True, stdout=subprocess.DEVNULL)
-            stage.chmod(0o755)
+            overlay.merge_usr(stage)
             self._stages[build] = stage
         return self._stages[build]
 
@@ -150,6 +151,11 @@ class Lab:
     def host(self, name, packages=(), stage=None, files=None):
         """Boot a host NAME.lab. Files (path → content) are there before it boots."""
         return self.hosts(name, packages=packages, stage=stage, files=files)[0]
+
+    def gateway(self, name, dns, domains, alert_recipient="admin@alerts.lab", packages=()):
+        """Boot a host with the suite installed and running, which takes mail for domains; see Gateway."""
+        host = self.host(name, packages, stage=self.stage(build_directory()))
+        return Gateway(host, dns, domains, alert_recipient)
 
     def peer(self, name, packages=()):
         """A root directory and network for a server that is no booted host."""

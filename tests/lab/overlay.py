@@ -36,6 +36,16 @@ def lay(layers, upper):
         subprocess.run(["cp", "--archive", "--reflink=auto", f"{layer}/.", str(upper)], check=True)
 
 
+def merge_usr(layer):
+    """Where this machine has /lib → usr/lib and the like, put what a layer has in /lib there, too."""
+    layer.chmod(0o755)
+    for path in layer.iterdir():
+        link = pathlib.Path("/", path.name)
+        if path.is_dir() and link.is_symlink():
+            lay([path], layer / os.readlink(link).lstrip("/"))
+            shutil.rmtree(path)
+
+
 def mount_overlay(directory):
     """Mount directory/root: this machine's root directory, with directory/upper, writable, above it."""
     upper, work, root = (directory / name for name in ("upper", "work", "root"))

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A booted host with the suite installed and running."""
+
+import pathlib
+import os
+
+DAEMONS = ("smtpd", "deliverd", "certd", "dnsd", "alertd")
+UNITS = [f"postern-{name}.service" for name in DAEMONS]
+CHECKOUT = pathlib.Path(__file__).parents[2]
+
+# MESSAGE_ID of the journal entries that tests look for, as in lib/catalog-ids.h.
+RECEIVED = "4846439538644545bc8dff4352962094"
+DELIVERED = "c4b1c74fa66949429960926cef60c8f8"
+DEFERRED = "6c7647b4332a4c999fea66d35af8b76a"
+BOUNCED = "7a601983444046f2b384157965905cf4"
+CONFIGURATION_INVALID = "69e4172c417c4fe2a08d9424f6fb0b73"
+WORKER_DIED = "d8bbe1637a134288aa4cff1f46486993"
+ALERT = "8a1b7f1ebaca4f448d7ae82af324ba53"
+
+
+def build_directory():
+    """Where the programs under test were built: $POSTERN_BUILD, or the directory that tests/check or a developer made."""
+    candidates = [os.environ["POSTERN_BUILD"]] if "POSTERN_BUILD" in os.environ else ["build-check/plain", "build"]
+    for candidate in candidates:
+        path = CHECKOUT / candidate
+        if (path / "build.ninja").exists():
+            return path
+    raise SystemExit(f"The suite is not built ({' or '.join(candidates)}): meson setup build && ninja -C build")
+
+
+def configuration(dns, domains, alert_recipient):
+    """The drop-ins with which the suite takes mail for domains and finds its way in the lab."""
+    return {
+        "smtpd": "[MailFlow default]\n" + "".join(f"Domains={domain}\n" for domain in domains),
+        "dnsd": f"[Stub lab]\nServer={dns.address}\nTrustAnchor={dns.anchor()}\n",
+        "alertd": f"[Recipient admin]\nAddress={alert_recipient}\n",
+    }
+
+
+class Gateway:
+    """lab.gateway(): gate.host is the host itself, whose functions can be called on the gateway, too."""
+
+    def __init__(self, host, dns, domains, alert_recipient):
+        self.host = host
+        for daemon, text in configuration(dns, domains, alert_recipient).items():
+            self.configure(daemon, text, name="50-lab")
+        host.systemctl("start", "postern.target")
+        for unit in ("postern-smtp.socket", *UNITS):
+            host.wait_active(unit)
+
+    def __getattr__(self, name):
+        return getattr(self.host, name)
+
+    def configure(self, daemon, text, name="60-test"):
+        """Write a drop-in; the daemon does not know before it is reloaded."""
+        self.host.write(f"/etc/postern/{daemon}.conf.d/{name}.conf", text)
+
+    def unconfigure(self, daemon, name="60-test"):
+        self.host.run(["rm", "-f", f"/etc/postern/{daemon}.conf.d/{name}.conf"])
+
+    def reload(self, daemon):
+        self.host.systemctl("reload", f"postern-{daemon}.service")
+
+    def flush(self, domain):
+        """Try deferred mail for domain now."""
+        self.host.run(["busctl", "call", "org.postern.Delivery1", "/org/postern/Delivery1", "org.postern.Delivery1",
+                       "FlushDestination", "s", domain])
+
+    def queue(self):
+        """The messages in the queue, as file names."""
+        files = self.host.run("find /var/lib/postern/deliverd/queue -type f -perm 0400 -printf '%f\\n'").stdout.split()
+        return sorted(name for name in files if "." not in name)
+
+    def wait_entry(self, message_id, since=0, timeout=20, **fields):
+        """The first journal entry with this MESSAGE_ID and these fields (POSTERN_ is put before their names)."""
+        wanted = {f"POSTERN_{name}": value for name, value in fields.items()}
+        return self.host.wait_journal(timeout=timeout, since=since, MESSAGE_ID=message_id, **wanted)[0]
