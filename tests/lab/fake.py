@@ -45,7 +45,7 @@ class FakeSmtp:
         self.certificate = certificate
         self.commands = []
         self.connections = 0
-        self._messages = queue.Queue()
+        self.messages = queue.Queue()
         self._open = set()
         self._listener = namespaces.listen_in(network, address, port)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -59,7 +59,7 @@ class FakeSmtp:
 
     def wait_message(self, timeout=20):
         try:
-            return self._messages.get(timeout=timeout)
+            return self.messages.get(timeout=timeout)
         except queue.Empty:
             raise AssertionError(f"no message came to {self.address} in {timeout} s; clients said: {self.commands[-20:]}") from None
 
@@ -173,4 +173,4 @@ class _Session:
         if reply.startswith("250"):
             message = Message(b"".join(lines), self.sender, self.recipients)
             message.secure = self.secure
-            self.server._messages.put(message)
+            self.server.messages.put(message)

@@ -21,13 +21,6 @@ def host(lab):
     return lab.host("plain", files={"/etc/lab-was-here": "yes\n"})
 
 
-@pytest.fixture(scope="module")
-def mx(lab, dns):
-    mx = lab.mx("mx-plain", "remote.lab")
-    dns.mail_domain("remote.lab", mx.name, mx.address, mx.tlsa())
-    return mx
-
-
 def test_a_host_boots_completely(host):
     assert host.systemctl("is-system-running") == "running"
     assert host.run("hostname").stdout == "plain.lab\n"
