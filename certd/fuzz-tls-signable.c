@@ -2,12 +2,9 @@
 
 /* Any message, for both sides. What is accepted must have the size and the start of what TLS signs. */
 
-#include <stdlib.h>
-
 #include "cleanup.h"
+#include "fuzz.h"
 #include "tls-signable.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -16,18 +13,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         TlsSignable s = {};
 
         if (tls_signable(side, data, size, &s, &reason) < 0) {
-            if (!reason)
-                abort();
+            FUZZ_CHECK(reason);
             continue;
         }
-        if (s.leaf && (s.leaf < data || s.leaf + s.leaf_size > data + size))
-            abort();
-        if (s.version == TLS_SIGNED_1_3 && (data[0] != ' ' || (size != 130 && size != 146)))
-            abort();
-        if (s.version == TLS_SIGNED_1_2 && side == TLS_SIDE_SERVER && (data[64] != 3 || size > 64 + 4 + 133))
-            abort();
-        if (s.version == TLS_SIGNED_1_2 && side == TLS_SIDE_CLIENT && (data[0] != 1 || !s.leaf))
-            abort();
+        FUZZ_CHECK(!s.leaf || (s.leaf >= data && s.leaf + s.leaf_size <= data + size));
+        if (s.version == TLS_SIGNED_1_3)
+            FUZZ_CHECK(data[0] == ' ' && (size == 130 || size == 146));
+        else if (side == TLS_SIDE_SERVER)
+            FUZZ_CHECK(data[64] == 3 && size <= 64 + 4 + 133);
+        else
+            FUZZ_CHECK(data[0] == 1 && s.leaf);
     }
     return 0;
 }

@@ -49,6 +49,18 @@ static void test_steady(void **state)
         assert_int_equal(token_bucket_take(&b, START + i * 500), 0);
 }
 
+static void test_try(void **state)
+{
+    TokenBucket b;
+
+    token_bucket_init(&b, 1, 2);
+    assert_true(token_bucket_try(&b, START));
+    assert_true(token_bucket_try(&b, START));
+    for (unsigned i = 0; i < 1000; i++)
+        assert_false(token_bucket_try(&b, START));
+    assert_true(token_bucket_try(&b, START + USEC_PER_SEC));
+}
+
 static void test_nonsense(void **state)
 {
     TokenBucket b;
@@ -64,6 +76,7 @@ int main(void)
         cmocka_unit_test(test_burst),
         cmocka_unit_test(test_refill),
         cmocka_unit_test(test_steady),
+        cmocka_unit_test(test_try),
         cmocka_unit_test(test_nonsense),
     };
 

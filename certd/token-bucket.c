@@ -20,3 +20,13 @@ uint64_t token_bucket_take(TokenBucket *b, uint64_t now_usec)
     b->next_usec = full + interval;
     return full - now_usec > tolerance ? full - now_usec - tolerance : 0;
 }
+
+bool token_bucket_try(TokenBucket *b, uint64_t now_usec)
+{
+    TokenBucket after = *b;
+
+    if (token_bucket_take(&after, now_usec) > 0)
+        return false;
+    *b = after;
+    return true;
+}

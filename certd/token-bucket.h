@@ -18,3 +18,6 @@ void token_bucket_init(TokenBucket *b, uint64_t rate, uint64_t burst);
 
 /* Takes a token. Returns how many µs after now_usec (monotonic, never falling) the request may be served; 0: at once. */
 uint64_t token_bucket_take(TokenBucket *b, uint64_t now_usec);
+
+/* Takes a token if there is one now. For what is dropped, not delayed, when it comes too fast: log lines. */
+bool token_bucket_try(TokenBucket *b, uint64_t now_usec);

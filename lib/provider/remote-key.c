@@ -14,6 +14,7 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 
+#include "openssl-cleanup.h"
 #include "provider.h"
 
 struct RemoteSignature {
@@ -214,13 +215,12 @@ static EVP_PKEY *remote_key_to_pkey(RemoteKeys *k, RemoteKey *key)
         OSSL_PARAM_construct_octet_ptr(REMOTE_KEY_PARAM, &pointer, sizeof(RemoteKey)),
         OSSL_PARAM_construct_end(),
     };
-    EVP_PKEY_CTX *context;
+    _cleanup_(evp_pkey_ctx_freep) EVP_PKEY_CTX *context = NULL;
     EVP_PKEY *pkey = NULL;
 
     context = EVP_PKEY_CTX_new_from_name(k->libctx, algorithms[key->type], "provider=" REMOTE_KEY_PROVIDER);
     if (context && EVP_PKEY_fromdata_init(context) == 1)
         (void) EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_KEYPAIR, params);
-    EVP_PKEY_CTX_free(context);
     return pkey;
 }
 

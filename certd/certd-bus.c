@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The methods of certd. All that they answer is public: certificates, names, what DNS should say. Sign() is in signer.c. */
+
+#include "certd-bus.h"
+
+#include <json.h>
+
+#include "bus-error.h"
+#include "signer.h"
+
+#define DAEMON_INTERFACE "org.postern.Daemon1"
+
+const PeerAccess certd_peer_access[] = {
+    {CERTD_PEER_INTERFACE, "Sign", ROLE_SMTPD | ROLE_DELIVERD},
+    {CERTD_PEER_INTERFACE, "GetCertificate", ROLE_SMTPD | ROLE_DELIVERD},
+    {CERTD_INTERFACE, NULL, ROLE_ROOT | ROLE_SELF},
+    {DAEMON_INTERFACE, NULL, ROLE_ROOT | ROLE_SELF},
+    {},
+};
+
+const PeerAccess certd_bus_root_only[] = {
+    {DAEMON_INTERFACE, "Reload", 0},
+    {},
+};
+
+static uint64_t now_realtime(Manager *m)
+{
+    uint64_t now = 0;
+
+    (void) sd_event_now(m->event, CLOCK_REALTIME, &now);
+    return now;
+}
+
+static int no_such_certificate(sd_bus_error *error, const char *name)
+{
+    if (!certificate_name_valid(name))
+        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "This is no name of a certificate.");
+    return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "There is no certificate '%s'.", name);
+}
+
+/* ---- for the services ---- */
+
+static int method_peer_get_certificate(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    Manager *manager = userdata;
+    PeerCaller *caller = peer_server_caller(manager->server, m);
+    const ServiceConf *service = caller ? certd_conf_service(manager->conf, peer_caller_roles(caller)) : NULL;
+    const Certificate *c;
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &name);
+    if (r < 0)
+        return r;
+    if (!service)
+        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd and deliverd use certificates.");
+    /* Of no use to a service that cannot sign with it, and better said now than in each handshake. */
+    if (certificate_name_valid(name) && !service_conf_may_use(service, name))
+        return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s in certd.conf.", name,
+                service->name);
+    c = store_find(manager->store, name);
+    if (!c)
+        return no_such_certificate(error, name);
+    r = sd_bus_message_new_method_return(m, &reply);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append(reply, "t", manager->generation);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append_array(reply, 'y', c->pem, c->pem_size);
+    if (r < 0)
+        return r;
+    manager_certificate_used(manager, service, c);
+    return sd_bus_send(NULL, reply, NULL);
+}
+
+static const sd_bus_vtable peer_vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", name, "ay", spki_sha256, "q", scheme, "ay", message), SD_BUS_RESULT("ay", signature),
+            signer_method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetCertificate", SD_BUS_ARGS("s", name), SD_BUS_RESULT("t", generation, "ay", chain),
+            method_peer_get_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_SIGNAL_WITH_ARGS("Changed", SD_BUS_ARGS("t", generation), 0),
+    SD_BUS_VTABLE_END,
+};
+
+/* ---- for people ---- */
+
+static int append_certificate(sd_bus_message *reply, Manager *m, const Certificate *c)
+{
+    int r;
+
+    r = sd_bus_message_open_container(reply, 'r', "sssttas");
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append(reply, "ssstt", c->name, certificate_state_to_string(certificate_state(c, now_realtime(m))), c->subject,
+            c->not_before_usec, c->not_after_usec);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_open_container(reply, 'a', "s");
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < SERVICES_MAX; i++)
+        if (service_conf_may_use(&m->conf->services[i], c->name)) {
+            r = sd_bus_message_append(reply, "s", m->conf->services[i].name);
+            if (r < 0)
+                return r;
+        }
+    r = sd_bus_message_close_container(reply);
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_certificates(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    Manager *manager = userdata;
+    const Certificate *c;
+    int r;
+
+    r = sd_bus_message_new_method_return(m, &reply);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_open_container(reply, 'a', "(sssttas)");
+    if (r < 0)
+        return r;
+    for (size_t i = 0; (c = store_get(manager->store, i)); i++) {
+        r = append_certificate(reply, manager, c);
+        if (r < 0)
+            return r;
+    }
+    r = sd_bus_message_close_container(reply);
+    if (r < 0)
+        return r;
+    return sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_get_certificate(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    Manager *manager = userdata;
+    const Certificate *c;
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &name);
+    if (r < 0)
+        return r;
+    c = store_find(manager->store, name);
+    if (!c)
+        return no_such_certificate(error, name);
+    return sd_bus_reply_method_return(m, "s", c->pem);
+}
+
+static int method_get_tlsa(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_free_ char *tlsa = NULL;
+    Manager *manager = userdata;
+    const Certificate *c;
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &name);
+    if (r < 0)
+        return r;
+    c = store_find(manager->store, name);
+    if (!c)
+        return no_such_certificate(error, name);
+    r = certificate_tlsa(c, &tlsa);
+    if (r < 0)
+        return r;
+    return sd_bus_reply_method_return(m, "s", tlsa);
+}
+
+static const sd_bus_vtable public_vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS("ListCertificates", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssttas)", certificates), method_list_certificates,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetCertificate", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", pem), method_get_certificate,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetTLSA", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", data), method_get_tlsa, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("Signatures", "t", NULL, offsetof(Manager, n_signed), 0),
+    SD_BUS_PROPERTY("Refused", "t", NULL, offsetof(Manager, n_refused), 0),
+    SD_BUS_PROPERTY("Slowed", "t", NULL, offsetof(Manager, n_slowed), 0),
+    SD_BUS_VTABLE_END,
+};
+
+void certd_bus_objects(Manager *m)
+{
+    const PeerObject peer = {CERTD_PATH, CERTD_PEER_INTERFACE, peer_vtable, m};
+    const PeerObject people = {CERTD_PATH, CERTD_INTERFACE, public_vtable, m};
+    const PeerObject daemon = {CERTD_PATH, DAEMON_INTERFACE, daemon_vtable, &m->control};
+
+    m->peer_objects[0] = peer;
+    m->peer_objects[1] = people;
+    m->peer_objects[2] = daemon;
+    m->bus_objects[0] = people;
+    m->bus_objects[1] = daemon;
+}
+
+/* ---- Describe() ---- */
+
+static void json_putp(json_object **o)
+{
+    json_object_put(*o);
+}
+
+static json_object *describe_certificate(Manager *m, const Certificate *c)
+{
+    json_object *o = json_object_new_object(), *services = json_object_new_array();
+
+    json_object_object_add(o, "name", json_object_new_string(c->name));
+    json_object_object_add(o, "state", json_object_new_string(certificate_state_to_string(certificate_state(c, now_realtime(m)))));
+    json_object_object_add(o, "keyType", json_object_new_string(key_type_to_string(c->key_type)));
+    json_object_object_add(o, "subject", json_object_new_string(c->subject));
+    json_object_object_add(o, "notBeforeUSec", json_object_new_uint64(c->not_before_usec));
+    json_object_object_add(o, "notAfterUSec", json_object_new_uint64(c->not_after_usec));
+    for (size_t i = 0; i < SERVICES_MAX; i++)
+        if (service_conf_may_use(&m->conf->services[i], c->name))
+            json_object_array_add(services, json_object_new_string(m->conf->services[i].name));
+    json_object_object_add(o, "services", services);
+    return o;
+}
+
+int certd_bus_describe(void *userdata, char **ret_json)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    json_object *certificates = json_object_new_array();
+    Manager *m = userdata;
+    const Certificate *c;
+    char *text;
+
+    for (size_t i = 0; (c = store_get(m->store, i)); i++)
+        json_object_array_add(certificates, describe_certificate(m, c));
+    json_object_object_add(o, "certificates", certificates);
+    json_object_object_add(o, "connections", json_object_new_int64(peer_server_connections(m->server)));
+    json_object_object_add(o, "signatures", json_object_new_uint64(m->n_signed));
+    json_object_object_add(o, "refused", json_object_new_uint64(m->n_refused));
+    json_object_object_add(o, "slowed", json_object_new_uint64(m->n_slowed));
+    text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+    if (!text)
+        return -ENOMEM;
+    *ret_json = text;
+    return 0;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Start, reload and end of certd. */
+
+#include "certd-manager.h"
+
+#include <time.h>
+
+#include "alert.h"
+#include "catalog-ids.h"
+#include "certd-bus.h"
+#include "demo-certificate.h"
+#include "log.h"
+
+#define THREADS 2
+#define JOBS_MAX 4096
+
+static uint64_t now_realtime(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+}
+
+static int on_stop(void *userdata)
+{
+    Manager *m = userdata;
+
+    daemon_notify_stopping();
+    return sd_event_exit(m->event, 0);
+}
+
+/* SIGHUP, for who has no bus. */
+static int on_reload(void *userdata)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = conf_report_new(&report);
+    return r < 0 ? r : manager_reload(userdata, report);
+}
+
+static int control_reload(void *userdata, ConfReport *report)
+{
+    return manager_reload(userdata, report);
+}
+
+int manager_new(Manager **ret)
+{
+    _cleanup_(manager_freep) Manager *m = NULL;
+    int r;
+
+    m = calloc(1, sizeof(Manager));
+    if (!m)
+        return -ENOMEM;
+    m->control = (DaemonControl) {.reload = control_reload, .describe = certd_bus_describe, .userdata = m};
+    token_bucket_init(&m->refusals, 1, 10);
+    r = daemon_event_new(&m->event, on_stop, on_reload, m);
+    if (r < 0)
+        return r;
+    r = jobs_new(&m->jobs, m->event, THREADS, JOBS_MAX);
+    if (r < 0)
+        return r;
+    r = peer_client_new(&m->alertd, m->event, "alertd");
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(m);
+    return 0;
+}
+
+Manager *manager_free(Manager *m)
+{
+    if (!m)
+        return NULL;
+    system_bus_free(m->bus);
+    peer_server_free(m->server);
+    jobs_free(m->jobs);
+    peer_client_free(m->alertd);
+    store_free(m->store);
+    certd_conf_free(m->conf);
+    sd_event_unref(m->event);
+    free(m);
+    return NULL;
+}
+
+/* What is assigned and is not there is no error: it may be installed later. */
+static void check_assignments(const CertdConf *conf, const Store *store, ConfReport *report)
+{
+    for (size_t i = 0; i < SERVICES_MAX; i++)
+        for (char **name = conf->services[i].certificates; name && *name; name++)
+            if (!store_find(store, *name))
+                (void) conf_report_add(report, CONF_WARNING, NULL, 0, "Certificate '%s' is assigned to %s, but it is not in the store",
+                        *name, conf->services[i].name);
+}
+
+int manager_load_conf(Manager *m)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = conf_report_new(&report);
+    if (r >= 0)
+        r = certd_conf_load(&m->conf, "", report);
+    if (report)
+        daemon_log_report(report);
+    if (r < 0)
+        return log_error_errno(r, "Failed to read the configuration: %m");
+    return 0;
+}
+
+static int load_store(Manager *m)
+{
+    _cleanup_free_ char *reason = NULL;
+    int r;
+
+    r = store_load(m->store, &reason);
+    if (r < 0)
+        return log_error_errno(r, "Failed to load the key store: %s", reason ?: strerror(-r));
+    if (r > 0)
+        m->generation = now_realtime();
+    return 0;
+}
+
+static int make_demonstration(Manager *m)
+{
+    _cleanup_free_ char *host = NULL;
+    int r;
+
+    r = demo_certificate_host(&host);
+    if (r >= 0)
+        r = demo_certificate_create(m->store, host);
+    if (r < 0)
+        return log_error_errno(r, "Failed to make the demonstration certificate: %m");
+    log_notice("Made the demonstration certificate for %s, valid for %d days", host, DEMO_CERTIFICATE_DAYS);
+    return load_store(m);
+}
+
+int manager_open_store(Manager *m, const char *path)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = store_new(&m->store, path);
+    if (r < 0)
+        return log_error_errno(r, "Failed to open the key store %s, which must be a directory of certd alone: %m", path);
+    r = load_store(m);
+    if (r < 0)
+        return r;
+    if (!store_get(m->store, 0)) {
+        r = make_demonstration(m);
+        if (r < 0)
+            return r;
+    }
+    r = conf_report_new(&report);
+    if (r < 0)
+        return r;
+    check_assignments(m->conf, m->store, report);
+    daemon_log_report(report);
+    return 0;
+}
+
+static void on_dropped(uid_t uid, const char *reason, void *userdata)
+{
+    const LogField fields[] = {{"POSTERN_PEER", role_to_string(role_from_uid(uid))}, {"POSTERN_REASON", reason}};
+
+    log_event(LOG_WARNING, PEER_DROPPED_ID, fields, ELEMENTSOF(fields), "Dropped a connection of uid %u: %s", uid, reason);
+}
+
+int manager_serve(Manager *m)
+{
+    _cleanup_close_ int fd = -EBADF;
+    int r;
+
+    fd = daemon_take_fd("peer");
+    if (fd < 0)
+        return log_error_errno(fd, "There is no peer socket; certd is started by postern-certd.socket: %m");
+    certd_bus_objects(m);
+    r = peer_server_new(&m->server, m->event, fd, "certd", certd_peer_access, m->peer_objects);
+    if (r < 0)
+        return log_error_errno(r, "Failed to serve the peer socket: %m");
+    (void) TAKE_FD(fd);
+    peer_server_set_dropped(m->server, on_dropped, m);
+    r = system_bus_new(&m->bus, m->event, "org.postern.Cert1", "postern-certd", m->bus_objects, certd_bus_root_only);
+    if (r < 0)
+        return log_error_errno(r, "Failed to prepare the system bus: %m");
+    return 0;
+}
+
+static int reload(Manager *m, ConfReport *report)
+{
+    _cleanup_(certd_conf_freep) CertdConf *conf = NULL;
+    _cleanup_free_ char *reason = NULL;
+    int r;
+
+    r = certd_conf_load(&conf, "", report);
+    if (r < 0)
+        return r;
+    r = store_load(m->store, &reason);
+    if (r < 0) {
+        (void) conf_report_add(report, CONF_ERROR, NULL, 0, "Key store: %s", reason ?: strerror(-r));
+        return r;
+    }
+    if (r > 0)
+        m->generation = MAX(now_realtime(), m->generation + 1);
+    certd_conf_free(m->conf);
+    m->conf = TAKE_PTR(conf);
+    memset(m->demonstrated, 0, sizeof(m->demonstrated));
+    check_assignments(m->conf, m->store, report);
+    return 0;
+}
+
+int manager_reload(Manager *m, ConfReport *report)
+{
+    int r;
+
+    daemon_notify_reloading();
+    r = reload(m, report);
+    daemon_log_report(report);
+    if (r >= 0) {
+        log_info("Reloaded the configuration and the key store");
+        /* Even if no certificate has changed: one may have been assigned. */
+        (void) peer_server_emit(m->server, ROLE_SMTPD | ROLE_DELIVERD, CERTD_PATH, CERTD_PEER_INTERFACE, "Changed", "t", m->generation);
+    }
+    daemon_notify_ready("Signing");
+    return r;
+}
+
+void manager_certificate_used(Manager *m, const ServiceConf *service, const Certificate *c)
+{
+    const LogField fields[] = {{"POSTERN_PEER", service->name}, {"POSTERN_CERTIFICATE", c->name}};
+    size_t i = (size_t) (service - m->conf->services);
+    _cleanup_free_ char *summary = NULL, *tlsa = NULL, *body = NULL;
+
+    if (m->demonstrated[i] || !certificate_is_demonstration(c))
+        return;
+    m->demonstrated[i] = true;
+    log_event(LOG_WARNING, DEMO_CERTIFICATE_ID, fields, ELEMENTSOF(fields), "%s uses the demonstration certificate", service->name);
+    if (asprintf(&summary, "%s uses the demonstration certificate", service->name) < 0 || certificate_tlsa(c, &tlsa) < 0
+            || asprintf(&body,
+                       "The self-signed certificate \"%s\" (%s), made at the first start, is in use by %s. Mail flows, encrypted, but no peer can "
+                       "verify who this host is.\n\n"
+                       "Install a certificate of an authority and name it in /etc/postern/certd.conf, or publish this TLSA record in a zone that "
+                       "is signed:\n\n    _25._tcp.NAME-OF-THIS-HOST. IN TLSA %s\n",
+                       c->name, c->subject, service->name, tlsa)
+                    < 0)
+        return;
+    alert_raise(m->alertd, ALERT_INFO, ALERT_CERTIFICATE, summary, summary, body);
+}

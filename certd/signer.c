@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The signing requests. It signs only for a service that certd.conf gives the key to, only for that service's side of a handshake, and only what
+ * tls_signable() recognizes. Everything else is an error to the caller, a line in the journal and an alert: a service that asks for it is broken or not its own master.
+ *
+ * A connection that asks too fast is slowed: its requests wait in its queue, in order, for the tokens of its bucket. */
+
+#include "signer.h"
+
+#include <openssl/sha.h>
+#include <sys/queue.h>
+
+#include "alert.h"
+#include "bus-error.h"
+#include "catalog-ids.h"
+#include "certd-manager.h"
+#include "log.h"
+
+/* A request that could not be answered at once. */
+typedef struct SignRequest {
+    TAILQ_ENTRY(SignRequest) entry; /* while delayed */
+    Manager *manager;
+    sd_bus_message *call;
+    Certificate *certificate;
+    const SignatureScheme *scheme;
+    const uint8_t *message; /* inside of call */
+    size_t size;
+    uint64_t due_usec;
+    uint8_t signature[CERTIFICATE_SIGNATURE_MAX];
+    size_t signature_size;
+} SignRequest;
+
+/* What is kept for each connection. */
+typedef struct SignerLink {
+    Manager *manager;
+    TokenBucket bucket;
+    TAILQ_HEAD(, SignRequest) delayed; /* by due_usec */
+    unsigned n_delayed;
+    sd_event_source *timer;
+    bool slowed; /* and that was logged */
+} SignerLink;
+
+static SignRequest *request_free(SignRequest *r)
+{
+    if (!r)
+        return NULL;
+    certificate_unref(r->certificate);
+    sd_bus_message_unref(r->call);
+    free(r);
+    return NULL;
+}
+DEFINE_CLEANUP(SignRequest, request_free);
+
+static int request_new(SignRequest **ret, Manager *manager, sd_bus_message *call, const SignRequest *from)
+{
+    SignRequest *r = malloc(sizeof(SignRequest));
+
+    if (!r)
+        return -ENOMEM;
+    *r = (SignRequest) {
+        .manager = manager,
+        .call = sd_bus_message_ref(call),
+        .certificate = certificate_ref(from->certificate),
+        .scheme = from->scheme,
+        .message = from->message,
+        .size = from->size,
+    };
+    *ret = r;
+    return 0;
+}
+
+static SignerLink *link_free(SignerLink *l)
+{
+    SignRequest *r;
+
+    if (!l)
+        return NULL;
+    while ((r = TAILQ_FIRST(&l->delayed))) {
+        TAILQ_REMOVE(&l->delayed, r, entry);
+        request_free(r);
+    }
+    sd_event_source_disable_unref(l->timer);
+    free(l);
+    return NULL;
+}
+DEFINE_CLEANUP(SignerLink, link_free);
+
+static void link_destroy(void *data)
+{
+    link_free(data);
+}
+
+static int on_due(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* The caller's state, made at its first request. */
+static int link_get(SignerLink **ret, Manager *manager, PeerCaller *caller)
+{
+    _cleanup_(link_freep) SignerLink *l = NULL;
+    int r;
+
+    *ret = peer_caller_data(caller);
+    if (*ret)
+        return 0;
+    l = calloc(1, sizeof(SignerLink));
+    if (!l)
+        return -ENOMEM;
+    TAILQ_INIT(&l->delayed);
+    l->manager = manager;
+    token_bucket_init(&l->bucket, manager->conf->rate, manager->conf->burst);
+    r = sd_event_add_time(manager->event, &l->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_due, l);
+    if (r < 0)
+        return r;
+    peer_caller_attach(caller, l, link_destroy);
+    *ret = TAKE_PTR(l);
+    return 0;
+}
+
+/* ---- may it? ---- */
+
+/* Once for each kind of refusal and a short while: a flood of refusals must not become a flood of log lines. */
+static void report_refusal(Manager *manager, const ServiceConf *service, const char *name, const char *reason)
+{
+    const LogField fields[] = {{"POSTERN_PEER", service->name}, {"POSTERN_CERTIFICATE", name}, {"POSTERN_REASON", reason}};
+    _cleanup_free_ char *summary = NULL;
+    uint64_t now;
+
+    manager->n_refused++;
+    (void) sd_event_now(manager->event, CLOCK_MONOTONIC, &now);
+    if (!token_bucket_try(&manager->refusals, now))
+        return;
+    log_event(LOG_WARNING, SIGNATURE_REFUSED_ID, fields, ELEMENTSOF(fields), "Refused to sign for %s with the key of certificate '%s': %s",
+            service->name, name, reason);
+    if (asprintf(&summary, "%s asked certd for a signature that it must not have", service->name) >= 0)
+        alert_raise(manager->alertd, ALERT_CRITICAL, ALERT_SYSTEM, service->name, summary,
+                "certd signs TLS handshakes with the keys that a service is configured to use, and nothing else. A request for anything else "
+                "comes from a wrong configuration or from a program that was taken over.\n\n"
+                "To see what was asked for: journalctl MESSAGE_ID=" SIGNATURE_REFUSED_ID "\n");
+}
+
+static int check_message(const ServiceConf *service, const SignRequest *r, char **reterr_reason)
+{
+    const char *reason = NULL;
+    TlsSignable signable;
+
+    if (tls_signable(service->side, r->message, r->size, &signable, &reason) < 0) {
+        *reterr_reason = strdup(reason);
+        return -EBADMSG;
+    }
+    if (!((signable.version == TLS_SIGNED_1_3 ? r->scheme->tls13 : r->scheme->key_types) & (1u << r->certificate->key_type))) {
+        if (asprintf(reterr_reason, "%s is not for a key of type %s in this version of TLS", r->scheme->name,
+                    key_type_to_string(r->certificate->key_type))
+                < 0)
+            *reterr_reason = NULL;
+        return -EBADMSG;
+    }
+    if (signable.leaf
+            && (signable.leaf_size != r->certificate->leaf_size || memcmp(signable.leaf, r->certificate->leaf, signable.leaf_size) != 0)) {
+        *reterr_reason = strdup("the handshake is one with another certificate");
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+/* Reads and judges a call. The results point into call and the store. */
+static int request_check(Manager *manager, const ServiceConf *service, sd_bus_message *call, SignRequest *r, sd_bus_error *error)
+{
+    _cleanup_free_ char *reason = NULL;
+    const void *spki, *message;
+    size_t spki_size;
+    const char *name;
+    uint16_t scheme;
+    int k;
+
+    k = sd_bus_message_read(call, "s", &name);
+    if (k >= 0)
+        k = sd_bus_message_read_array(call, 'y', &spki, &spki_size);
+    if (k >= 0)
+        k = sd_bus_message_read(call, "q", &scheme);
+    if (k >= 0)
+        k = sd_bus_message_read_array(call, 'y', &message, &r->size);
+    if (k < 0)
+        return k;
+    r->message = message;
+    r->scheme = signature_scheme_from_id(scheme);
+    if (spki_size != SHA256_DIGEST_LENGTH)
+        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "The hash of the public key is not of 32 bytes.");
+    if (!r->scheme)
+        return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT, "Signature scheme 0x%04x is not supported.", scheme);
+    if (!certificate_name_valid(name))
+        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "This is no name of a certificate.");
+    if (!service_conf_may_use(service, name)) {
+        report_refusal(manager, service, name, "the certificate is not assigned to it");
+        return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s.", name, service->name);
+    }
+    if (!store_find(manager->store, name))
+        return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "There is no certificate '%s'.", name);
+    r->certificate = store_find_key(manager->store, name, spki);
+    if (!r->certificate)
+        return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "Certificate '%s' has another key.", name);
+    if (check_message(service, r, &reason) < 0) {
+        report_refusal(manager, service, name, reason ?: "it is no TLS handshake");
+        return sd_bus_error_setf(error, BUS_ERROR_NOT_A_HANDSHAKE, "This is not what TLS signs: %s.", reason ?: "it is no handshake");
+    }
+    return 0;
+}
+
+/* ---- signing ---- */
+
+static int reply_signature(sd_bus_message *call, const uint8_t *signature, size_t size)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    int r;
+
+    r = sd_bus_message_new_method_return(call, &reply);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append_array(reply, 'y', signature, size);
+    if (r < 0)
+        return r;
+    return sd_bus_send(NULL, reply, NULL);
+}
+
+/* On a thread. */
+static int request_run(void *data)
+{
+    SignRequest *r = data;
+
+    return certificate_sign(r->certificate, r->scheme, r->message, r->size, r->signature, &r->signature_size);
+}
+
+/* The peer may be gone by now: then there is nobody to tell. */
+static void request_done(void *data, int result)
+{
+    _cleanup_(request_freep) SignRequest *r = data;
+
+    if (result < 0)
+        (void) sd_bus_reply_method_errnof(r->call, result, "Signing failed: %m");
+    else {
+        r->manager->n_signed++;
+        (void) reply_signature(r->call, r->signature, r->signature_size);
+    }
+}
+
+static bool signs_in_thread(const Certificate *c)
+{
+    return c->key_type == KEY_RSA;
+}
+
+/* Consumes request, delayed ones included. */
+static void request_start(SignRequest *request)
+{
+    int r;
+
+    if (!signs_in_thread(request->certificate)) {
+        request_done(request, request_run(request));
+        return;
+    }
+    r = jobs_submit(request->manager->jobs, request_run, request_done, request);
+    if (r < 0) {
+        (void) sd_bus_reply_method_errorf(request->call, BUS_ERROR_LIMIT_EXCEEDED, "Too many signatures are under way.");
+        request_free(request);
+    }
+}
+
+static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    SignerLink *l = userdata;
+    SignRequest *r;
+    uint64_t now;
+
+    (void) sd_event_now(l->manager->event, CLOCK_MONOTONIC, &now);
+    while ((r = TAILQ_FIRST(&l->delayed)) && r->due_usec <= now) {
+        TAILQ_REMOVE(&l->delayed, r, entry);
+        l->n_delayed--;
+        request_start(r);
+    }
+    if (!r)
+        return 0;
+    (void) sd_event_source_set_time(source, r->due_usec);
+    return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int link_delay(SignerLink *l, SignRequest *request, const ServiceConf *service)
+{
+    bool first = TAILQ_EMPTY(&l->delayed);
+
+    TAILQ_INSERT_TAIL(&l->delayed, request, entry);
+    l->n_delayed++;
+    l->manager->n_slowed++;
+    if (!l->slowed) {
+        l->slowed = true;
+        log_warning("A connection of %s asks for more than %u signatures a second (RatePerSecond=), it is slowed", service->name,
+                l->manager->conf->rate);
+    }
+    if (!first)
+        return 0;
+    (void) sd_event_source_set_time(l->timer, request->due_usec);
+    return sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
+}
+
+int signer_method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    Manager *manager = userdata;
+    PeerCaller *caller = peer_server_caller(manager->server, m);
+    const ServiceConf *service = caller ? certd_conf_service(manager->conf, peer_caller_roles(caller)) : NULL;
+    SignRequest here = {.manager = manager}, *request;
+    uint64_t now, delay;
+    SignerLink *l;
+    int r;
+
+    if (!service)
+        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd and deliverd have handshakes to sign.");
+    r = link_get(&l, manager, caller);
+    if (r < 0)
+        return r;
+    r = request_check(manager, service, m, &here, error);
+    if (r < 0)
+        return r;
+    (void) sd_event_now(manager->event, CLOCK_MONOTONIC, &now);
+    if (l->n_delayed >= SIGNER_DELAYED_MAX)
+        return sd_bus_error_set(error, BUS_ERROR_LIMIT_EXCEEDED, "Too many signatures of this connection are waiting.");
+    delay = token_bucket_take(&l->bucket, now);
+    if (delay == 0 && !signs_in_thread(here.certificate)) {
+        r = request_run(&here);
+        if (r < 0)
+            return sd_bus_error_set_errnof(error, r, "Signing failed: %m");
+        manager->n_signed++;
+        return reply_signature(m, here.signature, here.signature_size);
+    }
+    r = request_new(&request, manager, m, &here);
+    if (r < 0)
+        return r;
+    if (delay > 0) {
+        request->due_usec = now + delay;
+        r = link_delay(l, request, service);
+        return r < 0 ? r : 1;
+    }
+    request_start(request);
+    return 1;
+}
