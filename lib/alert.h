@@ -7,6 +7,11 @@
 
 #define ALERT_PENDING_MAX 64
 
+/* Longer texts are cut, characters that cannot be shown replaced; a body keeps its line breaks. Bytes with the NUL. */
+#define ALERT_KEY_MAX 512
+#define ALERT_SUMMARY_MAX 512
+#define ALERT_BODY_MAX 8192
+
 typedef enum AlertSeverity {
     ALERT_INFO,
     ALERT_WARNING,
@@ -27,5 +32,5 @@ const char *alert_type_to_title(AlertType t);  /* for people: "Message Delivery"
 int alert_type_from_string(const char *s, AlertType *ret);
 
 /* key: two alerts with the same key are one matter (suppression is alertd's). summary: one line for the subject; body: what happened, since
- * when, which domain, and what to do. Copies all. Never blocks, never fails visibly: alerts must not hinder mail. */
+ * when, which domain, and what to do. Copies all. Of two that wait with the same type and key only the newer is kept. The client keeps what waits, until it is freed. Never blocks, never fails visibly: alerts must not hinder mail. */
 void alert_raise(PeerClient *alertd, AlertSeverity severity, AlertType type, const char *key, const char *summary, const char *body);

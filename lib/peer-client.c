@@ -72,6 +72,8 @@ struct PeerClient {
     CallQueue waiting, sent, failed;
     unsigned n_calls;
     TAILQ_HEAD(, ClientMatch) matches;
+    void *data;
+    void (*destroy)(void *data);
 };
 
 static uint64_t client_now(const PeerClient *c)
@@ -433,6 +435,8 @@ PeerClient *peer_client_free(PeerClient *c)
 
     if (!c)
         return NULL;
+    if (c->destroy)
+        c->destroy(c->data);
     queue_clear(&c->waiting);
     queue_clear(&c->sent);
     queue_clear(&c->failed);
@@ -522,6 +526,22 @@ int peer_client_match(PeerClient *c, const char *interface, const char *member, 
     TAILQ_INSERT_TAIL(&c->matches, match, entry);
     (void) TAKE_PTR(match);
     return 0;
+}
+
+void peer_client_attach(PeerClient *c, void *data, void (*destroy)(void *data))
+{
+    c->data = data;
+    c->destroy = destroy;
+}
+
+void *peer_client_data(const PeerClient *c)
+{
+    return c->data;
+}
+
+sd_event *peer_client_event(const PeerClient *c)
+{
+    return c->event;
 }
 
 int peer_socket_connect(const char *name)

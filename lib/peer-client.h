@@ -61,5 +61,10 @@ int peer_client_keep_connected(PeerClient *c, PeerClientConnected connected, voi
 /* Handler for a signal of the peer, on this and every later link. Signals come only while there is a link: see keep_connected. */
 int peer_client_match(PeerClient *c, const char *interface, const char *member, sd_bus_message_handler_t handler, void *userdata);
 
+/* One thing of a library module that lives and dies with the client (lib/alert.c): destroy is called first when the client is freed. */
+void peer_client_attach(PeerClient *c, void *data, void (*destroy)(void *data));
+void *peer_client_data(const PeerClient *c);
+sd_event *peer_client_event(const PeerClient *c);
+
 /* connect(2) to a peer's socket, for managers that hand the descriptor to a worker. AF_UNIX connects at once or fails. */
 int peer_socket_connect(const char *name);
