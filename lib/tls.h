@@ -33,7 +33,7 @@ int tls_client_context_new(SSL_CTX **ret, OSSL_LIB_CTX *libctx);
 typedef struct TlsFacts {
     const char *version; /* "TLSv1.3" */
     const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
-    const char *group;   /* "X25519" */
+    const char *group;   /* "x25519", as OpenSSL calls it */
     bool resumed;
 } TlsFacts;
 void tls_facts(SSL *ssl, TlsFacts *ret);
