@@ -20,6 +20,7 @@
 
 #include "bus-error.h"
 #include "peer-server.h"
+#include "sandbox.h"
 #include "worker.h"
 
 #define WORKER_TEST_INTERFACE "org.postern.Test1.Worker"
@@ -164,8 +165,11 @@ static int worker_main(void)
         return 9;
     if (count_descriptors() != 4)
         return 8;
-    if (sd_event_new(&w.event) < 0 || worker_link_new(&w.link, w.event, &ops, &w) < 0 || worker_link_ready(w.link) < 0)
+    if (sd_event_new(&w.event) < 0 || worker_link_new(&w.link, w.event, &ops, &w) < 0)
         return 10;
+    /* All that follows must work with the least that a worker has. */
+    if (sandbox_enter(SANDBOX_BASE) < 0 || worker_link_ready(w.link) < 0)
+        return 11;
     r = sd_event_loop(w.event);
     peer_client_free(w.peer);
     worker_link_free(w.link);
@@ -581,6 +585,53 @@ static void test_dies_with_manager(void **state)
     (void) h;
 }
 
+/* A sandboxed manager starts, restarts and stops workers, and connects them. Exit status 0 if all went well. */
+static int sandboxed_manager(Host *h)
+{
+    Worker *w;
+
+    if (sd_event_new(&h->event) < 0 || sandbox_enter(SANDBOX_SPAWN | SANDBOX_CONNECT_UNIX) < 0)
+        return 1;
+    if (worker_pool_new(&h->pool, h->event, 1, &pool_ops, h) < 0)
+        return 2;
+    host_wait(h, &h->n_ready, 1);
+    w = worker_pool_next(h->pool, NULL);
+    if (kill(worker_pid(w), SIGKILL) < 0)
+        return 3;
+    host_wait(h, &h->n_ready, 2);
+    host_ask(h, worker_pool_next(h->pool, NULL), "test", "hello");
+    if (worker_pool_stop(h->pool, 5 * USEC_PER_SEC, on_stopped, h) < 0)
+        return 4;
+    host_wait(h, &h->n_stopped, 1);
+    return h->expected && h->n_gone == 2 ? 0 : 5;
+}
+
+static int on_manager_exit(sd_event_source *source, const siginfo_t *si, void *userdata)
+{
+    *(int *) userdata = si->si_code == CLD_EXITED ? si->si_status : 255;
+    return 0;
+}
+
+static void test_in_sandbox(void **state)
+{
+    _cleanup_(sd_event_source_unrefp) sd_event_source *source = NULL;
+    Host *h = *state;
+    int status = -1;
+    pid_t pid;
+
+    host_start_peer(h);
+    pid = fork();
+    if (pid == 0) {
+        Host own = {};
+
+        _exit(sandboxed_manager(&own));
+    }
+    assert_true(sd_event_add_child(h->event, &source, pid, WEXITED, on_manager_exit, &status) >= 0);
+    while (status < 0)
+        host_run(h);
+    assert_int_equal(status, 0);
+}
+
 static void test_count_default(void **state)
 {
     assert_in_range(worker_count_default(), 1, 64);
@@ -604,11 +655,17 @@ int main(int argc, char *argv[])
         cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaves_link, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dies_with_manager, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_in_sandbox, setup, teardown),
         cmocka_unit_test(test_count_default),
     };
+
+    sigset_t mask;
 
     (void) signal(SIGPIPE, SIG_IGN);
     if (argc > 1 && streq(argv[1], "--worker"))
         return worker_main();
+    (void) sigemptyset(&mask);
+    (void) sigaddset(&mask, SIGCHLD);
+    (void) sigprocmask(SIG_BLOCK, &mask, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
