@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* dnsd on the bus: org.postern.Dns1.Peer for the other daemons, org.postern.Dns1 and org.postern.Daemon1 for people. */
+
+#include <sys/queue.h>
+#include <systemd/sd-bus.h>
+
+#include "peer-server.h"
+
+typedef struct Manager Manager;
+typedef struct BusRequest BusRequest;
+
+/* Who has asked: a connection to the peer socket, or the system bus. Its pending requests have a limit and end with it. */
+typedef struct BusCaller {
+    TAILQ_HEAD(BusRequests, BusRequest) requests;
+    unsigned n_requests;
+} BusCaller;
+void bus_caller_init(BusCaller *c);
+void bus_caller_clear(BusCaller *c);
+
+extern const PeerAccess bus_access[];
+extern const PeerAccess bus_root_only[];
+
+/* Fills the object tables, {}-ended. */
+#define DNSD_OBJECTS 3
+#define DNSD_SYSTEM_OBJECTS 2
+void bus_objects(Manager *m, PeerObject objects[DNSD_OBJECTS + 1], PeerObject system_objects[DNSD_SYSTEM_OBJECTS + 1]);
+
+/* The state as JSON, for Describe(). malloc'ed. */
+int bus_describe(Manager *m, char **ret_json);

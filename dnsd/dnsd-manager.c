@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Puts dnsd together and keeps it configured. It decides nothing about names: resolver.c asks, answer.c judges. */
+
+#include "dnsd-manager.h"
+
+#include "catalog-ids.h"
+#include "log.h"
+#include "role.h"
+
+Manager *manager_free(Manager *m)
+{
+    if (!m)
+        return NULL;
+    /* First those who may ask, then what they ask for. */
+    system_bus_free(m->system_bus);
+    peer_server_free(m->server);
+    bus_caller_clear(&m->system_caller);
+    lookups_free(m->lookups);
+    dns_config_free(m->config);
+    sd_event_unref(m->event);
+    free(m);
+    return NULL;
+}
+
+/* Configuration and the resolver made of it, or neither. */
+static int load(const char *root, sd_event *event, ConfReport *report, DnsConfig **ret_config, Resolver **ret_resolver)
+{
+    _cleanup_(dns_config_freep) DnsConfig *config = NULL;
+    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
+    _cleanup_free_ char *reason = NULL;
+    int r;
+
+    r = dns_config_load(&config, root, report);
+    if (r < 0)
+        return r;
+    r = resolver_new(&resolver, event, config, &reason);
+    if (r == -EINVAL && reason) {
+        r = conf_report_add(report, CONF_ERROR, NULL, 0, "libunbound refuses the settings: %s", reason);
+        return r < 0 ? r : -EBADMSG;
+    }
+    if (r < 0)
+        return r;
+    *ret_config = TAKE_PTR(config);
+    *ret_resolver = TAKE_PTR(resolver);
+    return 0;
+}
+
+int manager_check_config(const char *root, ConfReport *report)
+{
+    _cleanup_(dns_config_freep) DnsConfig *config = NULL;
+    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
+
+    return load(root, NULL, report, &config, &resolver);
+}
+
+static int configure(Manager *m, ConfReport *report)
+{
+    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
+    DnsConfig *config;
+    int r;
+
+    r = load("", m->event, report, &config, &resolver);
+    if (r < 0)
+        return r;
+    dns_config_free(m->config);
+    m->config = config;
+    lookups_configure(m->lookups, resolver, config->pending_max, config->timeout_usec);
+    return 0;
+}
+
+int manager_reload(Manager *m, ConfReport *report)
+{
+    int r;
+
+    daemon_notify_reloading();
+    r = configure(m, report);
+    daemon_log_report(report);
+    if (r < 0)
+        (void) log_error_errno(r, "Reload refused, the old configuration stays: %m");
+    else
+        log_info("Configuration reloaded");
+    daemon_notify_ready("Answering");
+    return r;
+}
+
+static int on_hangup(void *userdata)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = conf_report_new(&report);
+    if (r < 0)
+        return r;
+    (void) manager_reload(userdata, report); /* logged there; the old configuration goes on */
+    return 0;
+}
+
+static int control_reload(void *userdata, ConfReport *report)
+{
+    return manager_reload(userdata, report);
+}
+
+static int control_describe(void *userdata, char **ret_json)
+{
+    return bus_describe(userdata, ret_json);
+}
+
+static void on_dropped(uid_t uid, const char *reason, void *userdata)
+{
+    char text[24];
+
+    (void) snprintf(text, sizeof(text), "%u", uid);
+    log_event(LOG_WARNING, PEER_DROPPED_ID, (const LogField[]) {{"POSTERN_PEER", text}, {"POSTERN_REASON", reason}}, 2,
+            "Dropped a peer with uid %u: %s", uid, reason);
+}
+
+static int start_configuration(Manager *m)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = conf_report_new(&report);
+    if (r < 0)
+        return log_error_errno(r, "Failed to start: %m");
+    r = configure(m, report);
+    daemon_log_report(report);
+    if (r < 0)
+        return log_error_errno(r, "Failed to read the configuration: %m");
+    return 0;
+}
+
+static int start_buses(Manager *m)
+{
+    _cleanup_close_ int fd = -EBADF;
+    int r;
+
+    fd = daemon_take_fd("peer");
+    if (fd < 0)
+        return log_error_errno(fd, "No socket named \"peer\" was handed over; start postern-dnsd.socket: %m");
+    bus_objects(m, m->objects, m->system_objects);
+    r = peer_server_new(&m->server, m->event, fd, "dnsd", bus_access, m->objects);
+    if (r < 0)
+        return log_error_errno(r, "Failed to serve the peer socket: %m");
+    (void) TAKE_FD(fd);
+    peer_server_set_dropped(m->server, on_dropped, m);
+    r = system_bus_new(&m->system_bus, m->event, "org.postern.Dns1", "postern-dnsd", m->system_objects, bus_root_only);
+    if (r < 0)
+        return log_error_errno(r, "Failed to prepare the system bus: %m");
+    return 0;
+}
+
+int manager_new(Manager **ret)
+{
+    _cleanup_(manager_freep) Manager *m = NULL;
+    int r;
+
+    m = calloc(1, sizeof(*m));
+    if (!m)
+        return log_error_errno(-ENOMEM, "Failed to start: %m");
+    m->control = (DaemonControl) {.reload = control_reload, .describe = control_describe, .userdata = m};
+    bus_caller_init(&m->system_caller);
+    r = role_init();
+    if (r < 0)
+        return log_error_errno(r, "Failed to look up the users of the suite: %m");
+    r = daemon_event_new(&m->event, NULL, on_hangup, m);
+    if (r < 0)
+        return log_error_errno(r, "Failed to make an event loop: %m");
+    r = lookups_new(&m->lookups, m->event);
+    if (r < 0)
+        return log_error_errno(r, "Failed to start: %m");
+    r = start_configuration(m);
+    if (r < 0)
+        return r;
+    r = start_buses(m);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(m);
+    return 0;
+}
