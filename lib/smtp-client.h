@@ -49,6 +49,8 @@ typedef struct SmtpRequest {
     bool body_8bit, smtputf8;
     int message_fd; /* pread() only: message bytes [offset, offset+size), CRLF lines, not dot-stuffed; stays the caller's, must stay open until done */
     uint64_t message_offset, message_size;
+    uint64_t timeout_usec; /* for all up to the final dot, beside the deadlines of RFC 5321 section 4.5.3.2 for each step; 0: those alone. Whoever gives an
+                            * attempt up earlier than this may deliver twice. */
 } SmtpRequest; /* copied as needed; message_fd and tls must stay valid */
 
 typedef struct SmtpReply { /* code 0: no reply (connection lost …), text says what happened */
