@@ -19,7 +19,7 @@
 /* Connections of uids without a role, all together: they are served only to be told so. */
 #define PEER_STRANGERS_MAX 8
 
-/* When the process has no descriptor left, accepting again at once would only burn the processor. */
+/* When a connection cannot be accepted, as without a descriptor left, trying again at once would only burn the processor. */
 #define PEER_ACCEPT_PAUSE_USEC (100 * USEC_PER_MSEC)
 
 struct PeerCaller {
@@ -269,7 +269,8 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 
     fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        /* Whatever else it is (no descriptors, no memory, not permitted): at once it would only be the same again. */
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
             (void) server_pause_accepting(s);
         return 0;
     }
