@@ -56,7 +56,7 @@ static int run(int argc, char *argv[])
     if (r < 0)
         return r;
     /* The store is read again on reload; alertd and the system bus are connected to when they are there. */
-    r = sandbox_enter(SANDBOX_FILES | SANDBOX_CONNECT_UNIX);
+    r = sandbox_enter(SANDBOX_ACCEPT | SANDBOX_CONNECT_UNIX | SANDBOX_FILES);
     if (r < 0)
         return log_error_errno(r, "Failed to enter the sandbox: %m");
     daemon_notify_ready("Signing");
