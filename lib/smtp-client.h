@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One SMTP or LMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA, QUIT. It decides nothing
+/* One SMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA, QUIT. It decides nothing
  * about security: what must hold is in the request, what was seen is in the result. RFC 5321, 3207, 6152, 6531, 7672. */
 
 #include <openssl/ssl.h>
 #include <systemd/sd-event.h>
 
+#include "smtp-reply.h"
 #include "tls.h"
 
 #define SMTP_CLIENT_RECIPIENTS_MAX 1000
@@ -52,11 +53,6 @@ typedef struct SmtpRequest {
     uint64_t timeout_usec; /* for all up to the final dot, beside the deadlines of RFC 5321 section 4.5.3.2 for each step; 0: those alone. Whoever gives an
                             * attempt up earlier than this may deliver twice. */
 } SmtpRequest; /* copied as needed; message_fd and tls must stay valid */
-
-typedef struct SmtpReply { /* code 0: no reply (connection lost …), text says what happened */
-    int code;
-    char text[512]; /* enhanced code and text of the last line, control characters replaced */
-} SmtpReply;
 
 typedef struct SmtpResult {
     SmtpStage stage; /* SMTP_STAGE_DONE: the final dot was answered 2xx for at least one recipient */
