@@ -16,12 +16,12 @@ typedef struct CertificateClient CertificateClient;
  * certd does not give it (it is asked again on Changed and on reconnection); reason for the log. */
 typedef void (*CertificateChanged)(CertificateClient *c, const char *name, int error, const char *reason, void *userdata);
 
-/* certd and keys must outlive the client. */
+/* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. A client takes certd's keep-connected callback for itself. */
 int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed, void *userdata);
 CertificateClient *certificate_client_free(CertificateClient *c);
 DEFINE_CLEANUP(CertificateClient, certificate_client_free);
 
 /* Starts to follow a name; at most 64. Following it twice is fine. */
 int certificate_client_follow(CertificateClient *c, const char *name);
-/* Puts chain and remote key into ctx. -ENOENT while it was not fetched. */
+/* Puts chain and remote key into ctx, which is of remote_keys_libctx(). -ENOENT while it was not fetched. */
 int certificate_client_use(CertificateClient *c, const char *name, SSL_CTX *ctx);
