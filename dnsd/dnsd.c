@@ -42,4 +42,4 @@ static int run(int argc, char *argv[])
     return 0;
 }
 
-DEFINE_MAIN(run);
+DEFINE_MAIN(run)
