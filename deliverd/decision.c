@@ -165,6 +165,7 @@ int decision_mx(const char *domain, const ResolveAnswer *answer, uint64_t seed, 
         if (answer->n_records == 0) {
             char *copy = strdup(domain);
 
+            p->implicit = true;
             r = copy ? mx_add(p, 0, copy) : -ENOMEM;
         } else
             r = mx_read(p, domain, answer);

@@ -46,6 +46,7 @@ typedef struct MxHost {
 typedef struct MxPlan {
     MxOutcome outcome;
     bool secure;      /* the hosts are known securely: names of DANE-TA may be the destination's */
+    bool implicit;    /* no MX records: the domain itself is the host (RFC 5321, section 5.1) */
     char *expansion;  /* the domain with its CNAMEs followed; NULL if there are none */
     MxHost *hosts;    /* in the order to try */
     size_t n_hosts;

@@ -195,11 +195,12 @@ static int check(const DeliverdConf *c, ConfReport *report)
 
 static int apply(DeliverdConf **ret, const Conf *files, ConfReport *report)
 {
-    _cleanup_(deliverd_conf_freep) DeliverdConf *c = calloc(1, sizeof(*c));
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = calloc(1, sizeof(*c));
     int r;
 
     if (!c)
         return -ENOMEM;
+    c->n_ref = 1;
     c->alert_on_tls_failure = true;
     r = conf_apply(files, keys, ELEMENTSOF(keys), conf_section, c, report);
     if (r < 0)
@@ -239,9 +240,15 @@ int deliverd_conf_read_snapshot(DeliverdConf **ret, int fd, ConfReport *report)
     return r < 0 ? r : apply(ret, files, report);
 }
 
-DeliverdConf *deliverd_conf_free(DeliverdConf *c)
+DeliverdConf *deliverd_conf_ref(DeliverdConf *c)
 {
-    if (!c)
+    c->n_ref++;
+    return c;
+}
+
+DeliverdConf *deliverd_conf_unref(DeliverdConf *c)
+{
+    if (!c || --c->n_ref > 0)
         return NULL;
     destination_table_clear(&c->destinations);
     free(c->host_name);
@@ -252,7 +259,7 @@ DeliverdConf *deliverd_conf_free(DeliverdConf *c)
 
 int deliverd_conf_check(const char *root, ConfReport *report)
 {
-    _cleanup_(deliverd_conf_freep) DeliverdConf *c = NULL;
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = NULL;
 
     return deliverd_conf_load(&c, NULL, root, report);
 }

@@ -7,6 +7,7 @@
 #include "destination.h"
 
 typedef struct DeliverdConf {
+    unsigned n_ref;    /* a delivery under way keeps the configuration it began with */
     char *host_name;   /* in EHLO and bounces */
     char *certificate; /* of certd, shown to servers that ask for one; NULL: none */
     unsigned workers;
@@ -27,8 +28,9 @@ typedef struct DeliverdConf {
 int deliverd_conf_load(DeliverdConf **ret, Conf **ret_files, const char *root, ConfReport *report);
 /* In a worker; fd stays the caller's. */
 int deliverd_conf_read_snapshot(DeliverdConf **ret, int fd, ConfReport *report);
-DeliverdConf *deliverd_conf_free(DeliverdConf *c);
-DEFINE_CLEANUP(DeliverdConf, deliverd_conf_free);
+DeliverdConf *deliverd_conf_ref(DeliverdConf *c);
+DeliverdConf *deliverd_conf_unref(DeliverdConf *c);
+DEFINE_CLEANUP(DeliverdConf, deliverd_conf_unref);
 
 /* For --check-config. */
 int deliverd_conf_check(const char *root, ConfReport *report);

@@ -36,7 +36,7 @@ static DeliverdConf *load_valid(const char *text)
 
 static void test_defaults(void **state)
 {
-    _cleanup_(deliverd_conf_freep) DeliverdConf *c = load_valid("");
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid("");
     DestinationPolicy p = destination_policy(&c->destinations, "example.com");
 
     assert_int_equal(p.tls, TLS_LEVEL_PREFERRED);
@@ -50,7 +50,7 @@ static void test_defaults(void **state)
 
 static void test_destinations(void **state)
 {
-    _cleanup_(deliverd_conf_freep) DeliverdConf *c = load_valid(
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
             "[Deliverd]\nRetryInterval=2s\nHostName=GW.Example.Org\n"
             "[Destination default]\nTLS=Required\nRoute=relay.example.net:2525\n"
             "[Destination .example.com]\nDANE=Mandatory\nPlaintextFallback=never\n"
@@ -105,7 +105,7 @@ static void test_refused(void **state)
 
     for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
         _cleanup_(conf_report_freep) ConfReport *report = NULL;
-        _cleanup_(deliverd_conf_freep) DeliverdConf *c = NULL;
+        _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = NULL;
 
         print_message("%s", bad[i]);
         assert_int_equal(conf_report_new(&report), 0);

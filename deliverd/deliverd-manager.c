@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Start, reload, turn and end of deliverd's manager. */
+
+#include "deliverd-manager.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "attempt-call.h"
+#include "catalog-ids.h"
+#include "deliverd-bus.h"
+#include "delivery.h"
+#include "log.h"
+
+/* Commits wait for the disk, so there are more threads than processors: their fsyncs share journal commits. */
+#define THREADS 16
+#define JOBS_MAX 8192
+
+static const char *const worker_peers[] = {"certd", NULL};
+
+uint64_t manager_now(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* ---- turns ---- */
+
+static int on_kick(sd_event_source *source, void *userdata)
+{
+    Manager *m = userdata;
+    ScheduleEntry *e;
+    uint64_t due;
+
+    /* A worker that gets ready kicks again. */
+    if (m->stopping || !worker_pool_next(m->workers, NULL))
+        return 0;
+    while ((e = schedule_next(m->schedule, manager_now())))
+        delivery_start(e->userdata);
+    due = schedule_due(m->schedule);
+    if (due == UINT64_MAX)
+        return sd_event_source_set_enabled(m->due, SD_EVENT_OFF);
+    if (sd_event_source_set_time(m->due, due) < 0)
+        return -EIO;
+    return sd_event_source_set_enabled(m->due, SD_EVENT_ONESHOT);
+}
+
+static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    manager_kick(userdata);
+    return 0;
+}
+
+void manager_kick(Manager *m)
+{
+    if (m->kick)
+        (void) sd_event_source_set_enabled(m->kick, SD_EVENT_ONESHOT);
+}
+
+Worker *manager_next_worker(Manager *m)
+{
+    Worker *w = m->last_worker ? worker_pool_next(m->workers, m->last_worker) : NULL;
+
+    m->last_worker = w ?: worker_pool_next(m->workers, NULL);
+    return m->last_worker;
+}
+
+/* ---- the queue ---- */
+
+static void on_committed(QueueMessage *message, void *userdata)
+{
+    Manager *m = userdata;
+    int r;
+
+    r = mail_new(m, message);
+    if (r < 0)
+        (void) log_error_errno(r, "%s: it stays in the queue and is delivered after the next start: %m", message->id.text);
+    manager_kick(m);
+}
+
+static void on_removed(QueueMessage *message, void *userdata)
+{
+    message->userdata = mail_free(message->userdata);
+}
+
+static void on_trouble(const char *id, int error, const char *detail, void *userdata)
+{
+    const LogField fields[] = {{"POSTERN_QUEUE_ID", id}, {"POSTERN_REASON", detail}};
+
+    log_event(LOG_ERR, NULL, fields, ELEMENTSOF(fields), "%s: %s: %s", id ?: "queue", detail, strerror(-error));
+}
+
+static void on_scanned(unsigned messages, void *userdata)
+{
+    log_info("The queue has been read: %u messages of former runs", messages);
+}
+
+static const QueueOps queue_ops = {on_committed, on_removed, on_trouble, on_scanned};
+
+static QueueLimits queue_limits(const DeliverdConf *conf)
+{
+    return (QueueLimits) {.messages = conf->max_messages, .free_bytes = conf->min_free_space};
+}
+
+int manager_open_queue(Manager *m, const char *state_directory)
+{
+    const QueueLimits limits = queue_limits(m->conf);
+    _cleanup_free_ char *path = NULL;
+    int r;
+
+    if (asprintf(&path, "%s/queue", state_directory) < 0)
+        return log_error_errno(-ENOMEM, "Failed to open the queue: %m");
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return log_error_errno(negative_errno(), "Failed to make the queue %s: %m", path);
+    r = schedule_new(&m->schedule, m->conf->max_connections);
+    if (r >= 0)
+        r = queue_new(&m->queue, m->event, m->jobs, path, &limits, &queue_ops, m);
+    if (r >= 0)
+        r = queue_scan(m->queue);
+    if (r < 0)
+        return log_error_errno(r, "Failed to open the queue %s: %m", path);
+    return 0;
+}
+
+/* ---- workers ---- */
+
+static void on_worker_ready(Worker *w, void *userdata)
+{
+    manager_kick(userdata);
+}
+
+static void on_worker_gone(Worker *w, int code, int status, bool expected, void *userdata)
+{
+    Manager *m = userdata;
+    const char *fault = worker_fault(w);
+    char pid[16];
+
+    if (m->last_worker == w)
+        m->last_worker = NULL;
+    attempt_calls_worker_gone(m, w);
+    if (expected)
+        return;
+    (void) snprintf(pid, sizeof(pid), "%d", (int) worker_pid(w));
+    const LogField fields[] = {{"POSTERN_WORKER", pid}, {"POSTERN_REASON", fault}};
+    log_event(LOG_WARNING, WORKER_DIED_ID, fields, ELEMENTSOF(fields), "Delivery process %s died (%s %d%s%s); its deliveries are tried again", pid,
+            code == CLD_EXITED ? "status" : "signal", status, fault ? ", " : "", fault ?: "");
+}
+
+static void on_worker_refused(Worker *w, const sd_bus_error *error, void *userdata)
+{
+    log_warning("Delivery process %d keeps its old configuration: %s", (int) worker_pid(w), error->message ?: error->name);
+}
+
+static int configure_workers(Manager *m, const Conf *files)
+{
+    _cleanup_close_ int fd = conf_snapshot(files);
+
+    return fd < 0 ? fd : worker_pool_configure(m->workers, fd);
+}
+
+/* ---- configuration ---- */
+
+static int load(Conf **ret_files, DeliverdConf **ret, ConfReport *report)
+{
+    int r;
+
+    r = deliverd_conf_load(ret, ret_files, "", report);
+    daemon_log_report(report);
+    return r;
+}
+
+int manager_load_conf(Manager *m)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = conf_report_new(&report);
+    if (r >= 0)
+        r = load(NULL, &m->conf, report);
+    if (r < 0)
+        return log_error_errno(r, "Failed to read the configuration: %m");
+    return 0;
+}
+
+int manager_start_workers(Manager *m)
+{
+    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused, .peers = worker_peers};
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
+    _cleanup_(conf_freep) Conf *files = NULL;
+    int r;
+
+    /* What the workers get is what stands in the files now, checked again. */
+    r = conf_report_new(&report);
+    if (r >= 0)
+        r = deliverd_conf_load(&conf, &files, "", report);
+    if (r >= 0)
+        r = worker_pool_new(&m->workers, m->event, m->conf->workers, &ops, m);
+    if (r >= 0)
+        r = configure_workers(m, files);
+    if (r < 0)
+        return log_error_errno(r, "Failed to start delivery processes: %m");
+    return 0;
+}
+
+static int reload(Manager *m, ConfReport *report)
+{
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
+    _cleanup_(conf_freep) Conf *files = NULL;
+    QueueLimits limits;
+    int r;
+
+    r = load(&files, &conf, report);
+    if (r < 0)
+        return r;
+    r = configure_workers(m, files);
+    if (r < 0)
+        return r;
+    deliverd_conf_unref(m->conf);
+    m->conf = TAKE_PTR(conf);
+    limits = queue_limits(m->conf);
+    queue_set_limits(m->queue, &limits);
+    schedule_set_max_running(m->schedule, m->conf->max_connections);
+    manager_kick(m);
+    return 0;
+}
+
+int manager_reload(Manager *m, ConfReport *report)
+{
+    int r;
+
+    daemon_notify_reloading();
+    r = reload(m, report);
+    if (r >= 0)
+        log_info("Reloaded the configuration");
+    daemon_notify_ready("Delivering");
+    return r;
+}
+
+/* ---- life ---- */
+
+static void on_workers_stopped(void *userdata)
+{
+    Manager *m = userdata;
+
+    (void) sd_event_exit(m->event, 0);
+}
+
+/* No new attempts; those under way may end, and are recorded. Whatever comes from smtpd meanwhile is kept. */
+static int on_stop(void *userdata)
+{
+    Manager *m = userdata;
+
+    daemon_notify_stopping();
+    if (m->stopping)
+        return sd_event_exit(m->event, 0);
+    m->stopping = true;
+    if (!m->workers || worker_pool_stop(m->workers, m->conf->stop_timeout, on_workers_stopped, m) < 0)
+        return sd_event_exit(m->event, 0);
+    return 0;
+}
+
+/* SIGHUP, for who has no bus. */
+static int on_reload(void *userdata)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    int r;
+
+    r = conf_report_new(&report);
+    return r < 0 ? r : manager_reload(userdata, report);
+}
+
+static int control_reload(void *userdata, ConfReport *report)
+{
+    return manager_reload(userdata, report);
+}
+
+int manager_new(Manager **ret)
+{
+    _cleanup_(manager_freep) Manager *m = NULL;
+    int r;
+
+    m = calloc(1, sizeof(Manager));
+    if (!m)
+        return -ENOMEM;
+    m->control = (DaemonControl) {.reload = control_reload, .describe = deliverd_bus_describe, .userdata = m};
+    r = daemon_event_new(&m->event, on_stop, on_reload, m);
+    if (r >= 0)
+        r = jobs_new(&m->jobs, m->event, THREADS, JOBS_MAX);
+    if (r >= 0)
+        r = sd_event_add_defer(m->event, &m->kick, on_kick, m);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(m->kick, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_time(m->event, &m->due, CLOCK_REALTIME, UINT64_MAX, USEC_PER_SEC / 10, on_due, m);
+    if (r >= 0)
+        r = peer_client_new(&m->dnsd, m->event, "dnsd");
+    if (r >= 0)
+        r = peer_client_new(&m->alertd, m->event, "alertd");
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(m);
+    return 0;
+}
+
+static bool free_mail(QueueMessage *message, void *userdata)
+{
+    message->userdata = mail_free(message->userdata);
+    return true;
+}
+
+Manager *manager_free(Manager *m)
+{
+    if (!m)
+        return NULL;
+    m->stopping = true;
+    system_bus_free(m->bus);
+    /* Threads first: what they have finished is still answered and recorded. */
+    jobs_free(m->jobs);
+    if (m->queue)
+        queue_foreach(m->queue, free_mail, NULL);
+    queue_free(m->queue);
+    peer_server_free(m->server);
+    worker_pool_free(m->workers);
+    schedule_free(m->schedule);
+    peer_client_free(m->dnsd);
+    peer_client_free(m->alertd);
+    sd_event_source_disable_unref(m->kick);
+    sd_event_source_disable_unref(m->due);
+    deliverd_conf_unref(m->conf);
+    sd_event_unref(m->event);
+    free(m);
+    return NULL;
+}
+
+static void on_dropped(uid_t uid, const char *reason, void *userdata)
+{
+    const LogField fields[] = {{"POSTERN_PEER", role_to_string(role_from_uid(uid))}, {"POSTERN_REASON", reason}};
+
+    log_event(LOG_WARNING, PEER_DROPPED_ID, fields, ELEMENTSOF(fields), "Dropped a connection of uid %u: %s", uid, reason);
+}
+
+int manager_serve(Manager *m)
+{
+    _cleanup_close_ int fd = -EBADF;
+    int r;
+
+    fd = daemon_take_fd("peer");
+    if (fd < 0)
+        return log_error_errno(fd, "There is no peer socket; deliverd is started by postern-deliverd.socket: %m");
+    deliverd_bus_objects(m);
+    r = peer_server_new(&m->server, m->event, fd, "deliverd", deliverd_peer_access, m->peer_objects);
+    if (r < 0)
+        return log_error_errno(r, "Failed to serve the peer socket: %m");
+    (void) TAKE_FD(fd);
+    peer_server_set_dropped(m->server, on_dropped, m);
+    r = system_bus_new(&m->bus, m->event, "org.postern.Delivery1", "postern-deliverd", m->bus_objects, deliverd_bus_root_only);
+    if (r < 0)
+        return log_error_errno(r, "Failed to prepare the system bus: %m");
+    return 0;
+}

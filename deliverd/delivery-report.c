@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Journal lines and alerts of deliveries. Addresses and replies of peers appear, content never. */
+
+#include "delivery-report.h"
+
+#include <inttypes.h>
+
+#include "catalog-ids.h"
+#include "log.h"
+
+/* "<bob@example.com>" or "<bob@example.com> and 3 more". */
+static void describe_recipients(char *buffer, size_t size, const char *first, size_t n)
+{
+    if (n > 1)
+        (void) snprintf(buffer, size, "<%s> and %zu more", first, n - 1);
+    else
+        (void) snprintf(buffer, size, "<%s>", first);
+}
+
+static const char *verified_by(const RunAttempt *a)
+{
+    if (!a->result->tls_used)
+        return NULL;
+    if (a->result->tls_verified)
+        return a->plan->dane_counts ? "dane" : "dane-mx-insecure";
+    return a->result->tls_reason && *a->result->tls_reason ? a->result->tls_reason : "unverified";
+}
+
+static void report_delivered(const Delivery *d, const RunAttempt *a)
+{
+    const QueueMessage *m = d->mail->message;
+    const SmtpResult *result = a->result;
+    const char *wanted = decision_wanted(a->want), *got = decision_got(a->plan, result->tls_used, result->tls_verified);
+    char to[400], count[24];
+
+    (void) snprintf(count, sizeof(count), "%zu", a->delivered);
+    describe_recipients(to, sizeof(to), a->first, a->delivered);
+    const LogField fields[] = {
+        {"POSTERN_QUEUE_ID", m->id.text},
+        {"POSTERN_SESSION_ID", m->envelope->session},
+        {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_PEER", a->peer},
+        {"POSTERN_RECIPIENTS", count},
+        {"POSTERN_TLS_WANTED", wanted},
+        {"POSTERN_TLS_RESULT", got},
+        {"POSTERN_TLS_VERSION", result->tls_used ? result->tls.version : NULL},
+        {"POSTERN_TLS_CIPHER", result->tls_used ? result->tls.cipher : NULL},
+        {"POSTERN_TLS_GROUP", result->tls_used ? result->tls.group : NULL},
+        {"POSTERN_TLS_VERIFY", verified_by(a)},
+        {"POSTERN_REASON", result->reply.text},
+    };
+
+    log_event(LOG_INFO, MESSAGE_DELIVERED_ID, fields, ELEMENTSOF(fields), "%s: delivered to %s at %s, tls=%s:%s%s%s, reply: %d %s", m->id.text, to,
+            a->peer, wanted, got, result->tls_used && result->tls.version ? " " : "",
+            result->tls_used && result->tls.version ? result->tls.version : "", result->reply.code, result->reply.text);
+}
+
+void report_attempt(const Delivery *d, const RunAttempt *a)
+{
+    const QueueMessage *m = d->mail->message;
+    const char *wanted = decision_wanted(a->want);
+
+    if (a->delivered > 0)
+        report_delivered(d, a);
+    if (a->last || (a->kind != FAILURE_TLS && a->kind != FAILURE_DANE))
+        return;
+    const LogField fields[] = {
+        {"POSTERN_QUEUE_ID", m->id.text},
+        {"POSTERN_SESSION_ID", m->envelope->session},
+        {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_PEER", a->peer},
+        {"POSTERN_TLS_WANTED", wanted},
+        {"POSTERN_TLS_RESULT", "none"},
+        {"POSTERN_REASON", a->reason},
+    };
+    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none, going on: %s", m->id.text, a->peer, wanted, a->reason);
+}
+
+static void alert_failed_tls(const Delivery *d, const RunResult *result)
+{
+    _cleanup_free_ char *key = NULL, *summary = NULL, *body = NULL;
+    const bool dane = result->kind == FAILURE_DANE;
+    const char *id = d->mail->message->id.text;
+    int n;
+
+    if (asprintf(&key, "%s:%s", dane ? "dane" : "tls", d->domain) < 0)
+        return;
+    if (dane)
+        n = asprintf(&summary, "DANE failed with every mail server of %s", d->domain);
+    else
+        n = asprintf(&summary, "A required TLS connection to %s failed", d->domain);
+    if (n < 0)
+        return;
+    n = asprintf(&body,
+            "Mail for %s waits, since %s.\n\nThe last failure, in attempt %u for message %s:\n\n    %s\n\n"
+            "Nothing is delivered in a less secure way. Delivery is tried again with growing intervals until QueueLifetime= in deliverd.conf is over; it succeeds without a "
+            "restart when the fault is mended. %s\n\nTo try at once:\n\n"
+            "    busctl call org.postern.Delivery1 /org/postern/Delivery1 org.postern.Delivery1 FlushDestination s %s\n",
+            d->domain, dane ? "none of its mail servers could be authenticated by its TLSA records" : "TLS is required and no connection could be secured",
+            d->attempts, id, result->reason,
+            dane ? "Most often the destination has replaced a certificate without its TLSA record, or its DNSSEC signatures have expired; its postmaster should know."
+                 : "What is required for it stands in its [Destination] section of deliverd.conf, or in the TLSA records of its mail servers.",
+            d->domain);
+    if (n < 0)
+        return;
+    alert_raise(d->mail->manager->alertd, ALERT_WARNING, dane ? ALERT_MESSAGE_DELIVERY : ALERT_SYSTEM, key, summary, body);
+}
+
+void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_usec)
+{
+    const QueueMessage *m = d->mail->message;
+    const uint64_t now = manager_now();
+    const char *wanted = decision_wanted(result->want);
+    char to[400], attempts[16], next[24];
+    const char *first = NULL;
+    size_t pending = 0;
+
+    for (size_t i = 0; i < result->n_recipients; i++)
+        if (result->recipients[i].verdict == VERDICT_PENDING && pending++ == 0)
+            first = result->recipients[i].address;
+    describe_recipients(to, sizeof(to), first ?: "", pending);
+    (void) snprintf(attempts, sizeof(attempts), "%u", d->attempts);
+    (void) snprintf(next, sizeof(next), "%" PRIu64, next_usec);
+    const LogField fields[] = {
+        {"POSTERN_QUEUE_ID", m->id.text},
+        {"POSTERN_SESSION_ID", m->envelope->session},
+        {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_PEER", result->peer},
+        {"POSTERN_ATTEMPTS", attempts},
+        {"POSTERN_NEXT_ATTEMPT_USEC", next},
+        {"POSTERN_FAILURE", failure_kind_to_string(result->kind)},
+        {"POSTERN_TLS_WANTED", wanted},
+        {"POSTERN_TLS_RESULT", "none"},
+        {"POSTERN_TLS_VERIFY", *result->tls_reason ? result->tls_reason : NULL},
+        {"POSTERN_REASON", result->reason},
+    };
+
+    log_event(LOG_NOTICE, MESSAGE_DEFERRED_ID, fields, ELEMENTSOF(fields), "%s: deferred for %s, next attempt in %" PRIu64 " s, tls=%s:none: %s", m->id.text, to,
+            next_usec > now ? (next_usec - now) / USEC_PER_SEC : 0, wanted, result->reason);
+    if (result->kind == FAILURE_DANE || (result->kind == FAILURE_TLS && d->mail->manager->conf->alert_on_tls_failure))
+        alert_failed_tls(d, result);
+}
+
+void report_failed(const Delivery *d, const RunRecipient *recipients, const size_t *indices, size_t n, bool returned)
+{
+    const QueueMessage *m = d->mail->message;
+    const RunRecipient *first = recipients + indices[0];
+    char to[400], count[24];
+
+    describe_recipients(to, sizeof(to), first->address, n);
+    (void) snprintf(count, sizeof(count), "%zu", n);
+    const LogField fields[] = {
+        {"POSTERN_QUEUE_ID", m->id.text},
+        {"POSTERN_SESSION_ID", m->envelope->session},
+        {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_PEER", first->remote},
+        {"POSTERN_RECIPIENTS", count},
+        {"POSTERN_REASON", first->text},
+    };
+
+    log_event(LOG_NOTICE, MESSAGE_BOUNCED_ID, fields, ELEMENTSOF(fields), "%s: not deliverable to %s, %s: %s", m->id.text, to,
+            returned ? "returned to the sender" : "dropped, for it has no sender", first->text ?: "");
+}

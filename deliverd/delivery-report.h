@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Tells people what became of a delivery: the journal, and alertd where mail waits for want of security. Nothing here changes anything. */
+
+#include "delivery.h"
+
+/* One line for recipients that a host took the message for, and, where TLS was wanted for sure, one for a failed connection that another follows. */
+void report_attempt(const Delivery *d, const RunAttempt *attempt);
+/* One line for what waits; alerts D6 and D7. next_usec: when it is tried again. */
+void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_usec);
+/* One line for recipients that will not get it. returned: the sender is told; otherwise there is no sender. */
+void report_failed(const Delivery *d, const RunRecipient *recipients, const size_t *indices, size_t n, bool returned);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One walk through the hosts of a destination: MX, addresses, TLSA, plan, connection, verdict, next host or end. The state machine between the pure decisions
+ * and the world; what it asks of the world it asks through RunOps, so that tests can be the world. */
+
+#include "decision.h"
+
+typedef struct DeliveryRun DeliveryRun;
+
+typedef struct RunRecipient {
+    const char *address;      /* the caller's */
+    RecipientVerdict verdict;
+    int code;     /* of the reply that decided; 0: it was no reply */
+    char *text;   /* of it, or our reason; NULL while nothing was said */
+    char *remote; /* the host that said it */
+} RunRecipient;
+
+/* A connection that came to its end, for the log. Valid during the call. */
+typedef struct RunAttempt {
+    const char *peer; /* "mx.example.com[192.0.2.1]:25" */
+    const HostPlan *plan;
+    SmtpTlsWant want; /* differs from the plan's after a fallback to the clear */
+    const SmtpResult *result;
+    FailureKind kind;
+    const char *reason;       /* "" when nothing failed */
+    size_t delivered;         /* recipients this host took the message for … */
+    const char *first;        /* … and one of them, or NULL */
+    bool last;                /* nothing is tried after it in this run */
+} RunAttempt;
+
+typedef struct RunResult {
+    RunRecipient *recipients;
+    size_t n_recipients;
+    FailureKind kind;    /* why recipients are pending; FAILURE_DANE only if DANE failed with every host */
+    const char *reason;  /* in words; "" when none is pending */
+    const char *peer;    /* of the last attempt; NULL when there was none */
+    SmtpTlsWant want;    /* of it */
+    const char *tls_reason; /* which check of it failed; "" */
+    bool soon;           /* it was not the destination's fault: try again in a moment */
+} RunResult;
+
+typedef struct AttemptCall AttemptCall; /* whatever ops->attempt makes of it */
+/* result NULL: the worker is gone, reason says so. */
+typedef void (*RunAttemptDone)(const SmtpResult *result, const char *reason, void *userdata);
+
+typedef struct RunOps {
+    /* Ends with done, from the event loop. *ret cancels. */
+    int (*resolve)(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata);
+    /* Connects and delivers; the same rules. request and what it points to stay until done; its tls and message fields are filled in here. Negative errno: not even
+     * the connecting could be started. -EAGAIN: there is no worker. */
+    int (*attempt)(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done, void *done_userdata, void *userdata);
+    void (*cancel)(AttemptCall *call, void *userdata);
+    void (*attempted)(const RunAttempt *attempt, void *userdata);
+    /* The end. The run may be freed in it. */
+    void (*done)(const RunResult *result, void *userdata);
+} RunOps;
+
+typedef struct RunRequest {
+    const char *domain; /* or an address literal "[192.0.2.1]" */
+    DestinationPolicy policy;
+    bool skip_loopback;
+    const char *helo, *sender;
+    bool body_8bit, smtputf8;
+    const char *const *recipients;
+    size_t n_recipients;
+    uint64_t seed; /* for the order of equal hosts */
+} RunRequest; /* strings must stay valid until the end, policy.route is copied */
+
+int delivery_run_new(DeliveryRun **ret, const RunRequest *request, const RunOps *ops, void *userdata);
+/* It may end, and r be gone, before this returns. */
+void delivery_run_start(DeliveryRun *r);
+DeliveryRun *delivery_run_free(DeliveryRun *r); /* cancels what is under way */
+DEFINE_CLEANUP(DeliveryRun, delivery_run_free);

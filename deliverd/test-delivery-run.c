@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Whole walks through a world of answers: a table says what names hold and how connections end, and a trace says what was asked and done, in order.
+ * The rows of the delivery matrix that concern the order of hosts are here: 1, 2, 4, 5, 10, 11, 12, 13, 22, 24, 26, 27, 47, 48. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+
+#include "address.h"
+#include "delivery-run.h"
+
+/* ---- the world ---- */
+typedef struct Name {
+    const char *name; /* "mx:example.com", "a:mx.example.com", "aaaa:…", "tlsa:_25._tcp.…"; what is not listed is secure NODATA */
+    DnssecState state;
+    uint16_t rcode;
+    const char *data; /* as in test-decision.c, one record: "10 mx.example.com", an address, "tlsa" */
+} Name;
+
+typedef struct End { /* how a connection ends, by address and TLS */
+    const char *address;
+    SmtpTlsWant want;
+    SmtpStage stage;
+    int code;          /* of the deciding reply */
+    int recipients[3]; /* of each recipient; 0: none */
+} End;
+
+typedef struct World {
+    const Name *names;
+    const End *ends;
+    char trace[2000];
+
+    /* What waits to be told; a run asks for at most two things at a time. */
+    struct {
+        ResolveDone done;
+        void *userdata;
+        ResolveAnswer *answer;
+    } questions[2];
+    size_t n_questions;
+    RunAttemptDone attempt_done;
+    void *attempt_userdata;
+    const End *end;
+    size_t n_attempted;
+
+    bool finished, soon;
+    RecipientVerdict verdicts[3];
+    FailureKind kind;
+    char reason[600], text[600];
+} World;
+
+static void trace(World *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void trace(World *w, const char *format, ...)
+{
+    size_t n = strlen(w->trace);
+    va_list ap;
+
+    va_start(ap, format);
+    (void) vsnprintf(w->trace + n, sizeof(w->trace) - n, format, ap);
+    va_end(ap);
+}
+
+static void set_data(ResolveAnswer *a, const char *data)
+{
+    uint8_t wire[300] = {}, *p = wire;
+    unsigned preference;
+    char host[200];
+
+    if (inet_pton(AF_INET, data, wire) == 1)
+        p += 4;
+    else if (inet_pton(AF_INET6, data, wire) == 1)
+        p += 16;
+    else if (streq(data, "tlsa")) {
+        memcpy(wire, "\3\1\1", 3);
+        p += 35;
+    } else {
+        assert_int_equal(sscanf(data, "%u %199s", &preference, host), 2);
+        wire[1] = (uint8_t) preference;
+        p += 2;
+        for (char *save = NULL, *label = strtok_r(host, ".", &save); label; label = strtok_r(NULL, ".", &save)) {
+            *p++ = (uint8_t) strlen(label);
+            memcpy(p, label, strlen(label));
+            p += strlen(label);
+        }
+        p++;
+    }
+    a->records = realloc(a->records, (a->n_records + 1) * sizeof(*a->records));
+    a->records[a->n_records].size = (size_t) (p - wire);
+    a->records[a->n_records].data = malloc((size_t) (p - wire));
+    memcpy(a->records[a->n_records++].data, wire, (size_t) (p - wire));
+}
+
+static int resolve(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata)
+{
+    static const struct {
+        uint16_t type;
+        const char *prefix;
+    } types[] = {{DNS_TYPE_MX, "mx"}, {DNS_TYPE_A, "a"}, {DNS_TYPE_AAAA, "aaaa"}, {DNS_TYPE_TLSA, "tlsa"}};
+    ResolveAnswer *a = calloc(1, sizeof(*a));
+    World *w = userdata;
+    char key[300] = "";
+
+    for (size_t i = 0; i < ELEMENTSOF(types); i++)
+        if (types[i].type == type)
+            (void) snprintf(key, sizeof(key), "%s:%s", types[i].prefix, name);
+    if (type != DNS_TYPE_AAAA)
+        trace(w, "%s ", key);
+    a->hops = calloc(1, sizeof(*a->hops));
+    a->n_hops = 1;
+    a->hops[0].name = strdup(name);
+    a->canonical = strdup(name);
+    a->reason = strdup("");
+    for (const Name *n = w->names; n->name; n++)
+        if (streq(n->name, key)) {
+            a->state = n->state;
+            a->rcode = n->rcode;
+            if (n->data)
+                set_data(a, n->data);
+        }
+    a->hops[0].state = a->state;
+    assert_true(w->n_questions < ELEMENTSOF(w->questions));
+    w->questions[w->n_questions].done = done;
+    w->questions[w->n_questions].userdata = done_userdata;
+    w->questions[w->n_questions++].answer = a;
+    return 0;
+}
+
+static int attempt(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done, void *done_userdata, void *userdata)
+{
+    _cleanup_free_ char *text = NULL;
+    World *w = userdata;
+
+    assert_int_equal(sockaddr_to_string((const struct sockaddr *) address, &text), 0);
+    trace(w, "%s/%s/%zu ", text, decision_wanted(request->want), request->n_recipients);
+    assert_true((request->want == SMTP_TLS_DANE) == (request->n_tlsa > 0 && request->want != SMTP_TLS_NO));
+    w->end = NULL;
+    for (const End *e = w->ends; e && e->address; e++)
+        if (streq(e->address, text) && e->want == request->want)
+            w->end = e;
+    if (w->end && w->end->code == -1)
+        return -ENETUNREACH;
+    w->attempt_done = done;
+    w->attempt_userdata = done_userdata;
+    w->n_attempted = request->n_recipients;
+    return 0;
+}
+
+static void cancel(AttemptCall *call, void *userdata)
+{
+}
+
+static void attempted(const RunAttempt *a, void *userdata)
+{
+    World *w = userdata;
+
+    trace(w, "%s%zu%s ", a->delivered > 0 ? "+" : "-", a->delivered, a->last ? "." : "");
+}
+
+static void done(const RunResult *result, void *userdata)
+{
+    World *w = userdata;
+
+    w->finished = true;
+    w->soon = result->soon;
+    w->kind = result->kind;
+    (void) snprintf(w->reason, sizeof(w->reason), "%s", result->reason);
+    (void) snprintf(w->text, sizeof(w->text), "%s", result->recipients[0].text ?: "");
+    for (size_t i = 0; i < result->n_recipients; i++)
+        w->verdicts[i] = result->recipients[i].verdict;
+}
+
+static const RunOps ops = {resolve, attempt, cancel, attempted, done};
+
+static void tell_attempt(World *w)
+{
+    RunAttemptDone tell = w->attempt_done;
+    SmtpReply recipients[3] = {};
+    SmtpResult result = {.recipients = recipients, .tls_reason = ""};
+
+    w->attempt_done = NULL;
+    if (w->end && w->end->code == -2) {
+        tell(NULL, "the delivery process died", w->attempt_userdata);
+        return;
+    }
+    result.stage = w->end ? w->end->stage : SMTP_STAGE_DONE;
+    result.reply.code = w->end ? w->end->code : 250;
+    for (size_t i = 0; i < w->n_attempted; i++)
+        recipients[i].code = w->end ? w->end->recipients[i] : 250;
+    tell(&result, NULL, w->attempt_userdata);
+}
+
+static void walk(World *w, const char *domain, const DestinationPolicy *policy, size_t n_recipients)
+{
+    const char *recipients[] = {"a@example.com", "b@example.com", "c@example.com"};
+    const RunRequest request = {
+        .domain = domain,
+        .policy = *policy,
+        .helo = "gw.example.org",
+        .sender = "s@example.org",
+        .recipients = recipients,
+        .n_recipients = n_recipients,
+    };
+    _cleanup_(delivery_run_freep) DeliveryRun *r = NULL;
+
+    assert_int_equal(delivery_run_new(&r, &request, &ops, w), 0);
+    delivery_run_start(r);
+    while (!w->finished)
+        if (w->n_questions > 0) {
+            w->n_questions--;
+            w->questions[w->n_questions].done(w->questions[w->n_questions].answer, w->questions[w->n_questions].userdata);
+        } else {
+            assert_non_null(w->attempt_done);
+            tell_attempt(w);
+        }
+    assert_int_equal(w->n_questions, 0);
+    assert_null(w->attempt_done);
+}
+
+/* ---- the table ---- */
+static const Name plain[] = {
+    {"mx:example.com", DNSSEC_INSECURE, 0, "10 mx.example.com"},
+    {"a:mx.example.com", DNSSEC_INSECURE, 0, "192.0.2.1"},
+    {}};
+static const Name dane[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"},
+    {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"},
+    {"tlsa:_25._tcp.mx.example.com", DNSSEC_SECURE, 0, "tlsa"},
+    {}};
+static const Name dane_two[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"},
+    {"mx:example.com", DNSSEC_SECURE, 0, "20 mx2.example.com"},
+    {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"},
+    {"a:mx2.example.com", DNSSEC_SECURE, 0, "192.0.2.2"},
+    {"tlsa:_25._tcp.mx2.example.com", DNSSEC_SECURE, 0, "tlsa"},
+    {}};
+static const Name dane_both[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"},
+    {"mx:example.com", DNSSEC_SECURE, 0, "20 mx2.example.com"},
+    {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"},
+    {"a:mx2.example.com", DNSSEC_SECURE, 0, "192.0.2.2"},
+    {"tlsa:_25._tcp.mx.example.com", DNSSEC_SECURE, 0, "tlsa"},
+    {"tlsa:_25._tcp.mx2.example.com", DNSSEC_SECURE, 0, "tlsa"},
+    {}};
+static const Name tlsa_error[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"},
+    {"mx:example.com", DNSSEC_SECURE, 0, "20 mx2.example.com"},
+    {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"},
+    {"a:mx2.example.com", DNSSEC_INSECURE, 0, "192.0.2.2"},
+    {"tlsa:_25._tcp.mx.example.com", DNSSEC_BOGUS, 0, NULL},
+    {}};
+static const Name two_addresses[] = {
+    {"mx:example.com", DNSSEC_INSECURE, 0, "10 mx.example.com"},
+    {"a:mx.example.com", DNSSEC_INSECURE, 0, "192.0.2.1"},
+    {"aaaa:mx.example.com", DNSSEC_INSECURE, 0, "2001:db8::1"},
+    {}};
+static const Name first_without_address[] = {
+    {"mx:example.com", DNSSEC_INSECURE, 0, "10 mx.example.com"},
+    {"mx:example.com", DNSSEC_INSECURE, 0, "20 mx2.example.com"},
+    {"a:mx2.example.com", DNSSEC_INSECURE, 0, "192.0.2.2"},
+    {}};
+static const Name no_mx_no_address[] = {{}};
+static const Name mx_bogus[] = {{"mx:example.com", DNSSEC_BOGUS, 0, NULL}, {"a:example.com", DNSSEC_SECURE, 0, "192.0.2.9"}, {}};
+static const Name mx_nxdomain[] = {{"mx:example.com", DNSSEC_SECURE, DNS_RCODE_NXDOMAIN, NULL}, {}};
+static const Name null_mx[] = {{"mx:example.com", DNSSEC_SECURE, 0, "0 ."}, {"a:example.com", DNSSEC_SECURE, 0, "192.0.2.9"}, {}};
+static const Name relay[] = {
+    {"a:relay.example.net", DNSSEC_SECURE, 0, "192.0.2.3"},
+    {"tlsa:_2525._tcp.relay.example.net", DNSSEC_SECURE, 0, "tlsa"},
+    {}};
+
+#define ADDRESS "192.0.2.1"
+static const End refused[] = {{ADDRESS, SMTP_TLS_IF_OFFERED, SMTP_STAGE_CONNECT, 0, {}}, {}};
+static const End v6_unreachable[] = {{"2001:db8::1", SMTP_TLS_IF_OFFERED, SMTP_STAGE_CONNECT, -1, {}}, {}};
+static const End handshake_fails[] = {{ADDRESS, SMTP_TLS_IF_OFFERED, SMTP_STAGE_HANDSHAKE, 0, {}}, {}};
+static const End required_fails[] = {{ADDRESS, SMTP_TLS_REQUIRED, SMTP_STAGE_STARTTLS_OFFER, 0, {}}, {}};
+static const End dane_fails[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_VERIFY, 0, {}}, {"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_HANDSHAKE, 0, {}}, {}};
+static const End dane_then_refused[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_VERIFY, 0, {}}, {"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_CONNECT, 0, {}}, {}};
+static const End lost_at_the_end[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_FINAL, 0, {250}}, {}};
+static const End died[] = {{ADDRESS, SMTP_TLS_IF_OFFERED, SMTP_STAGE_CONNECT, -2, {}}, {}};
+static const End mixed[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_DONE, 250, {250, 450, 550}}, {"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_DONE, 250, {250}}, {}};
+static const End sender_refused[] = {{ADDRESS, SMTP_TLS_IF_OFFERED, SMTP_STAGE_MAIL, 550, {}}, {}};
+
+#define DEFAULT {.tls = TLS_LEVEL_PREFERRED, .dane = DANE_OPPORTUNISTIC}
+#define REQUIRED {.tls = TLS_LEVEL_REQUIRED, .dane = DANE_OPPORTUNISTIC}
+#define MANDATORY {.tls = TLS_LEVEL_PREFERRED, .dane = DANE_MANDATORY}
+
+static const struct {
+    const char *name, *domain;
+    DestinationPolicy policy;
+    const Name *names;
+    const End *ends;
+    const char *trace;
+    RecipientVerdict verdict; /* of the first recipient */
+    FailureKind kind;
+} rows[] = {
+    {"plain", "example.com", DEFAULT, plain, NULL, "mx:example.com a:mx.example.com 192.0.2.1/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"dane", "example.com", DEFAULT, dane, NULL, "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"DANE=None asks for no TLSA", "example.com", {.tls = TLS_LEVEL_PREFERRED}, dane, NULL, "mx:example.com a:mx.example.com 192.0.2.1/may/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"1 MX bogus: no address is asked for", "example.com", DEFAULT, mx_bogus, NULL, "mx:example.com ", VERDICT_PENDING, FAILURE_DNS},
+    {"2 null MX", "example.com", DEFAULT, null_mx, NULL, "mx:example.com ", VERDICT_FAILED, FAILURE_NONE},
+    {"4 no such domain", "example.com", DEFAULT, mx_nxdomain, NULL, "mx:example.com ", VERDICT_FAILED, FAILURE_NONE},
+    {"5 MX insecure, Mandatory", "example.com", MANDATORY, plain, NULL, "mx:example.com a:mx.example.com ", VERDICT_PENDING, FAILURE_DANE},
+    {"11 first host without address", "example.com", DEFAULT, first_without_address, NULL,
+            "mx:example.com a:mx.example.com a:mx2.example.com 192.0.2.2/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"11 implicit MX without address", "example.com", DEFAULT, no_mx_no_address, NULL, "mx:example.com a:example.com ", VERDICT_FAILED, FAILURE_NONE},
+    {"13, 22 TLSA error: next host", "example.com", DEFAULT, tlsa_error, NULL,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com a:mx2.example.com 192.0.2.2/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"24, 26 a route is secure a priori, TLSA at its port", "example.com", {.tls = TLS_LEVEL_PREFERRED, .dane = DANE_MANDATORY, .route = "relay.example.net:2525"}, relay,
+            NULL, "a:relay.example.net tlsa:_2525._tcp.relay.example.net 192.0.2.3/dane/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"25 a route to an address", "example.com", {.tls = TLS_LEVEL_REQUIRED, .dane = DANE_OPPORTUNISTIC, .route = "192.0.2.7:26"}, relay, NULL, "192.0.2.7/required/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"25 an address literal", "[IPv6:2001:db8::5]", DEFAULT, plain, NULL, "2001:db8::5/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"25 a literal of nothing known", "[x:y]", DEFAULT, plain, NULL, "", VERDICT_FAILED, FAILURE_NONE},
+    {"27 preference wins over TLSA", "example.com", DEFAULT, dane_two, NULL,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"27 Mandatory: the one with TLSA", "example.com", MANDATORY, dane_two, NULL,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 +1. ", VERDICT_DELIVERED,
+            FAILURE_NONE},
+    {"47, 48 DANE fails with every host", "example.com", DEFAULT, dane_both, dane_fails,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 -0 a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 -0. ",
+            VERDICT_PENDING, FAILURE_DANE},
+    {"48 DANE fails with one, the other is down", "example.com", DEFAULT, dane_both, dane_then_refused,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 -0 a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 -0. ",
+            VERDICT_PENDING, FAILURE_TLS},
+    {"connection refused", "example.com", DEFAULT, plain, refused, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0. ", VERDICT_PENDING, FAILURE_CONNECT},
+    {"IPv6 not reachable", "example.com", DEFAULT, two_addresses, v6_unreachable, "mx:example.com a:mx.example.com 2001:db8::1/may/1 192.0.2.1/may/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"fallback to the clear", "example.com", DEFAULT, plain, handshake_fails, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0 192.0.2.1/none/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"PlaintextFallback=never", "example.com", {.tls = TLS_LEVEL_PREFERRED, .fallback = FALLBACK_NEVER}, plain, handshake_fails,
+            "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0. ", VERDICT_PENDING, FAILURE_SMTP},
+    {"Required", "example.com", REQUIRED, plain, required_fails, "mx:example.com a:mx.example.com 192.0.2.1/required/1 -0. ", VERDICT_PENDING, FAILURE_TLS},
+    {"lost after the message: no other host", "example.com", DEFAULT, dane_both, lost_at_the_end,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 -0. ", VERDICT_PENDING, FAILURE_SMTP},
+    {"sender refused", "example.com", DEFAULT, plain, sender_refused, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0. ", VERDICT_FAILED, FAILURE_NONE},
+};
+
+static void test_walks(void **state)
+{
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        World w = {.names = rows[i].names, .ends = rows[i].ends};
+
+        print_message("row %s\n", rows[i].name);
+        walk(&w, rows[i].domain, &rows[i].policy, 1);
+        assert_string_equal(w.trace, rows[i].trace);
+        assert_int_equal(w.verdicts[0], rows[i].verdict);
+        assert_int_equal(w.kind, rows[i].kind);
+        assert_int_equal(*w.reason != '\0', rows[i].verdict == VERDICT_PENDING);
+        assert_false(w.soon);
+    }
+}
+
+/* Each recipient gets its own end; only what is pending goes to the next host. */
+static void test_recipients(void **state)
+{
+    const DestinationPolicy policy = DEFAULT;
+    World w = {.names = dane_both, .ends = mixed};
+
+    walk(&w, "example.com", &policy, 3);
+    assert_string_equal(w.trace,
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/3 +1 a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 +1. ");
+    assert_int_equal(w.verdicts[0], VERDICT_DELIVERED);
+    assert_int_equal(w.verdicts[1], VERDICT_DELIVERED);
+    assert_int_equal(w.verdicts[2], VERDICT_FAILED);
+}
+
+static void test_worker_died(void **state)
+{
+    const DestinationPolicy policy = DEFAULT;
+    World w = {.names = plain, .ends = died};
+
+    walk(&w, "example.com", &policy, 1);
+    assert_true(w.soon);
+    assert_int_equal(w.verdicts[0], VERDICT_PENDING);
+    assert_string_equal(w.reason, "the delivery process died");
+}
+
+static void test_reasons(void **state)
+{
+    const DestinationPolicy policy = DEFAULT;
+    World a = {.names = tlsa_error}, b = {.names = mx_bogus}, c = {.names = null_mx}, d = {.names = dane, .ends = dane_fails};
+    const End clear_refused[] = {{"192.0.2.2", SMTP_TLS_IF_OFFERED, SMTP_STAGE_CONNECT, 0, {}}, {}};
+
+    /* The reason that tells more stays, though another came later. */
+    a.ends = clear_refused;
+    walk(&a, "example.com", &policy, 1);
+    assert_string_equal(a.reason, "mx.example.com: TLSA lookup of mx.example.com: bogus");
+    walk(&b, "example.com", &policy, 1);
+    assert_string_equal(b.reason, "MX lookup of example.com: bogus");
+    walk(&c, "example.com", &policy, 1);
+    assert_string_equal(c.text, "5.1.10 example.com does not accept mail (null MX)");
+    walk(&d, "example.com", &policy, 1);
+    assert_string_equal(d.reason, "mx.example.com[192.0.2.1]:25: certificate not verified: ");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_walks),
+        cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_worker_died),
+        cmocka_unit_test(test_reasons),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
