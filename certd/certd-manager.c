@@ -54,6 +54,7 @@ int manager_new(Manager **ret)
     m = calloc(1, sizeof(Manager));
     if (!m)
         return -ENOMEM;
+    m->root = "";
     m->control = (DaemonControl) {.reload = control_reload, .describe = certd_bus_describe, .userdata = m};
     token_bucket_init(&m->refusals, 1, 10);
     r = daemon_event_new(&m->event, on_stop, on_reload, m);
@@ -101,7 +102,7 @@ int manager_load_conf(Manager *m)
 
     r = conf_report_new(&report);
     if (r >= 0)
-        r = certd_conf_load(&m->conf, "", report);
+        r = certd_conf_load(&m->conf, m->root, report);
     if (report)
         daemon_log_report(report);
     if (r < 0)
@@ -193,7 +194,7 @@ static int reload(Manager *m, ConfReport *report)
     _cleanup_free_ char *reason = NULL;
     int r;
 
-    r = certd_conf_load(&conf, "", report);
+    r = certd_conf_load(&conf, m->root, report);
     if (r < 0)
         return r;
     r = store_load(m->store, &reason);
@@ -220,7 +221,7 @@ int manager_reload(Manager *m, ConfReport *report)
     if (r >= 0) {
         log_info("Reloaded the configuration and the key store");
         /* Even if no certificate has changed: one may have been assigned. */
-        (void) peer_server_emit(m->server, ROLE_SMTPD | ROLE_DELIVERD, CERTD_PATH, CERTD_PEER_INTERFACE, "Changed", "t", m->generation);
+        (void) peer_server_emit(m->server, ROLE_ANYONE, CERTD_PATH, CERTD_PEER_INTERFACE, "Changed", "t", m->generation);
     }
     daemon_notify_ready("Signing");
     return r;

@@ -17,6 +17,7 @@
 
 typedef struct Manager {
     sd_event *event;
+    const char *root; /* of the configuration: "", but in tests */
     CertdConf *conf;
     Store *store;
     uint64_t generation; /* of what GetCertificate() answers; grows, over restarts, too */

@@ -65,7 +65,8 @@ static int bio_to_string(BIO *bio, char **ret, size_t *ret_size)
     s = malloc((size_t) n + 1);
     if (!s)
         return -ENOMEM;
-    memcpy(s, data, (size_t) n);
+    if (n > 0) /* an empty subject */
+        memcpy(s, data, (size_t) n);
     s[n] = '\0';
     *ret = s;
     if (ret_size)
