@@ -67,6 +67,8 @@ static int set_options(struct ub_ctx *ctx, const DnsConfig *c)
         {"harden-below-nxdomain:", "yes"},
         {"harden-dnssec-stripped:", "yes"},
         {"harden-glue:", "yes"},
+        {"infra-host-ttl:", "60"}, /* a server that was away is asked again after a minute, not after a quarter of an hour */
+        {"infra-keep-probing:", "yes"},
         {"key-cache-size:", small_cache},
         {"msg-cache-size:", message_cache},
         {"neg-cache-size:", small_cache},
