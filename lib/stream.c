@@ -69,6 +69,12 @@ static size_t unsent(const Stream *s)
     return s->out_end - s->out_start;
 }
 
+/* Nothing can be sent any more. A peer that was too slow can be told so. */
+static bool is_broken(const Stream *s)
+{
+    return s->ended && s->error < 0 && s->error != -ETIMEDOUT;
+}
+
 static void wake(Stream *s)
 {
     if (s->running)
@@ -382,7 +388,7 @@ static int stream_run(Stream *s)
     if (!s->finishing && !s->closed)
         advance(s);
     if (s->finishing && !s->dead)
-        s->dead = (s->ended && s->error < 0) || finish(s);
+        s->dead = is_broken(s) || finish(s);
     s->running = false;
     if (s->dead) {
         release(s);
@@ -562,7 +568,7 @@ int stream_write(Stream *s, const void *data, size_t n)
 {
     int r;
 
-    if (s->finishing || (s->ended && s->error < 0))
+    if (s->finishing || is_broken(s))
         return -EPIPE;
     if (n > STREAM_OUTPUT_MAX - unsent(s))
         return -ENOBUFS;
@@ -659,7 +665,7 @@ void stream_finish(Stream *s)
     s->handler = NULL;
     s->finishing = true;
     s->deadline = 0;
-    if (!is_open(s) || (s->ended && s->error < 0)) {
+    if (!is_open(s) || is_broken(s)) {
         (void) stream_free(s);
         return;
     }

@@ -24,7 +24,8 @@ typedef enum StreamEvent {
     STREAM_CONNECTED, /* a connecting socket is connected (only after stream_new_connecting) */
     STREAM_SECURED,   /* the TLS handshake is done */
     STREAM_CLOSED,    /* the peer closed (error 0, or -ECONNRESET …), the TLS handshake failed (-EPROTO: stream_tls_error()), or the
-                       * timeout passed (-ETIMEDOUT). Input that was read before is still in the buffer. Nothing follows. */
+                       * timeout passed (-ETIMEDOUT). Input that was read before is still in the buffer; a last word may be written before stream_finish()
+                       * after 0 and -ETIMEDOUT. Nothing follows. */
 } StreamEvent;
 
 /* The handler may free the stream; it is not touched afterwards. */
