@@ -2,10 +2,10 @@
 
 /* Any bytes as message data: read whole and read in small pieces it must come to the same, and no CR or LF that is not a line's end may get through. */
 
+#include "fuzz.h"
+
 #include "cleanup.h"
 #include "data-reader.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static DataStatus read_all(const char *input, size_t size, size_t step, size_t max, char *message, DataReader *d, size_t *ret_used)
 {
@@ -24,8 +24,7 @@ static DataStatus read_all(const char *input, size_t size, size_t step, size_t m
         }
         used += k;
     }
-    if (written != d->size || written > used)
-        abort();
+    FUZZ_CHECK(written == d->size && written <= used);
     *ret_used = used;
     return status;
 }
@@ -40,17 +39,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!whole || !split || size == 0)
         return 0;
     status = read_all((const char *) data + 1, size - 1, size, 8, whole, &a, &used_a);
-    if (read_all((const char *) data + 1, size - 1, 1 + data[0] % 16, 1, split, &b, &used_b) != status)
-        abort();
-    if (used_a != used_b || a.size != b.size || a.hops != b.hops || a.eight_bit != b.eight_bit || memcmp(whole, split, a.size) != 0)
-        abort();
+    FUZZ_CHECK(read_all((const char *) data + 1, size - 1, 1 + data[0] % 16, 1, split, &b, &used_b) == status);
+    FUZZ_CHECK(used_a == used_b && a.size == b.size && a.hops == b.hops && a.eight_bit == b.eight_bit);
+    FUZZ_CHECK(memcmp(whole, split, a.size) == 0);
     if (status != DATA_END)
         return 0;
 
     for (size_t i = 0; i < a.size; i++)
-        if ((whole[i] == '\n') != (i > 0 && whole[i - 1] == '\r'))
-            abort();
-    if (a.size > 0 && whole[a.size - 1] != '\n')
-        abort();
+        FUZZ_CHECK((whole[i] == '\n') == (i > 0 && whole[i - 1] == '\r'));
+    FUZZ_CHECK(a.size == 0 || whole[a.size - 1] == '\n');
     return 0;
 }

@@ -2,15 +2,14 @@
 
 /* Any bytes as a command line. What is accepted can stand in a log line and in a header field. */
 
-#include "smtp-command.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "smtp-command.h"
 
 static void check(const char *s)
 {
     for (; s && *s; s++)
-        if ((unsigned char) *s < ' ' || *s == 0x7f)
-            abort();
+        FUZZ_CHECK((unsigned char) *s >= ' ' && *s != 0x7f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -19,12 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         SmtpCommand command;
         SmtpSyntax syntax = smtp_command_parse((const char *) data, size, smtputf8, &command);
 
-        if (syntax != SMTP_SYNTAX_OK && (command.name || command.local || command.domain || command.extended))
-            abort();
-        if (syntax == SMTP_SYNTAX_OK && command.verb == SMTP_MAIL && !command.extended)
-            abort();
-        if (syntax == SMTP_SYNTAX_OK && command.verb == SMTP_RCPT && (!command.local || *command.local == '\0'))
-            abort();
+        FUZZ_CHECK(syntax == SMTP_SYNTAX_OK || (!command.name && !command.local && !command.domain && !command.extended));
+        FUZZ_CHECK(syntax != SMTP_SYNTAX_OK || command.verb != SMTP_MAIL || command.extended);
+        FUZZ_CHECK(syntax != SMTP_SYNTAX_OK || command.verb != SMTP_RCPT || (command.local && *command.local != '\0'));
         check(command.name);
         check(command.local);
         check(command.domain);

@@ -70,6 +70,9 @@ int smtpd_conf_load(SmtpdConf **ret, const Conf *source, ConfReport *report);
 /* The listener of that name, or NULL. */
 const Listener *smtpd_conf_listener(const SmtpdConf *c, const char *name);
 
+/* Sees to it that there is a listener of that name: without a section it gets the defaults. Returns 1 if it was added. */
+int smtpd_conf_require_listener(SmtpdConf *c, const char *name);
+
 /* Whether any listener offers TLS with this certificate. */
 bool smtpd_conf_uses_certificate(const SmtpdConf *c, const char *certificate);
 
