@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Server contexts with keys that are in certd. When certd cannot give a certificate (any more), a context that is there stays: sessions with an old certificate
+ * are better than sessions without TLS. */
+
+#include "tls-contexts.h"
+
+#include "certificate-client.h"
+#include "log.h"
+#include "tls.h"
+
+typedef struct TlsContext {
+    char *certificate;
+    SSL_CTX *context;
+} TlsContext;
+
+struct TlsContexts {
+    RemoteKeys *keys;
+    CertificateClient *client;
+    TlsContext contexts[SMTPD_LISTENERS_MAX];
+    size_t n_contexts;
+};
+
+static TlsContext *find(TlsContexts *t, const char *certificate)
+{
+    for (size_t i = 0; i < t->n_contexts; i++)
+        if (streq(t->contexts[i].certificate, certificate))
+            return &t->contexts[i];
+    return NULL;
+}
+
+static int renew(TlsContexts *t, TlsContext *c)
+{
+    SSL_CTX *context = NULL;
+    int r;
+
+    r = tls_server_context_new(&context, remote_keys_libctx(t->keys));
+    if (r < 0)
+        return r;
+    r = certificate_client_use(t->client, c->certificate, context);
+    if (r < 0) {
+        SSL_CTX_free(context);
+        return r;
+    }
+    SSL_CTX_free(c->context);
+    c->context = context;
+    return 0;
+}
+
+static void on_certificate(CertificateClient *client, const char *name, int error, const char *reason, void *userdata)
+{
+    TlsContexts *t = userdata;
+    TlsContext *c = find(t, name);
+
+    if (!c)
+        return;
+    if (error >= 0) {
+        error = renew(t, c);
+        reason = error < 0 ? strerror(-error) : NULL;
+    }
+    if (error < 0)
+        log_warning("Certificate %s cannot be used (%s): %s", name, reason,
+                c->context ? "going on with the one before" : "STARTTLS is refused until it can");
+}
+
+int tls_contexts_new(TlsContexts **ret, PeerClient *certd, RemoteKeys *keys)
+{
+    _cleanup_(tls_contexts_freep) TlsContexts *t = NULL;
+    int r;
+
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return -ENOMEM;
+    t->keys = keys;
+    r = certificate_client_new(&t->client, certd, keys, on_certificate, t);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(t);
+    return 0;
+}
+
+TlsContexts *tls_contexts_free(TlsContexts *t)
+{
+    if (!t)
+        return NULL;
+    t->client = certificate_client_free(t->client);
+    for (size_t i = 0; i < t->n_contexts; i++) {
+        SSL_CTX_free(t->contexts[i].context);
+        free(t->contexts[i].certificate);
+    }
+    free(t);
+    return NULL;
+}
+
+static int follow(TlsContexts *t, const char *certificate)
+{
+    char *name;
+
+    if (find(t, certificate))
+        return 0;
+    if (t->n_contexts == ELEMENTSOF(t->contexts))
+        return -E2BIG;
+    name = strdup(certificate);
+    if (!name)
+        return -ENOMEM;
+    t->contexts[t->n_contexts++] = (TlsContext) {.certificate = name};
+    return certificate_client_follow(t->client, name);
+}
+
+int tls_contexts_follow(TlsContexts *t, const SmtpdConf *conf)
+{
+    int r;
+
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        if (conf->listeners[i]->flow->tls != MAIL_FLOW_TLS_NO) {
+            r = follow(t, conf->listeners[i]->certificate);
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}
+
+SSL_CTX *tls_contexts_get(TlsContexts *t, const char *certificate)
+{
+    TlsContext *c = find(t, certificate);
+
+    return c ? c->context : NULL;
+}
