@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Journal entries through sd_journal_sendv(), or lines on stderr. One entry is built in one buffer on the stack: no allocation, so that a daemon that
+/* Journal entries through sd_journal_sendv(), or lines on stderr. One entry is built in one static buffer: no allocation, so that a daemon that
  * runs out of memory can still say so. Must never wait for anything but the journal, and never send a string that was not made printable. */
 
 #include "log.h"
@@ -55,7 +55,8 @@ static void entry_add_int(Entry *e, const char *name, int value)
 
 static int send_to_journal(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields, const char *message)
 {
-    Entry e;
+    /* Not on the stack: OpenSSL's callbacks run on the 32 kB of an async job. */
+    static _Thread_local Entry e;
 
     e.n = 0;
     e.used = 0;
