@@ -54,7 +54,8 @@ int queue_dir_sync(int dir_fd, char bucket)
 
 int queue_file_create(int dir_fd, const QueueId *id)
 {
-    int fd = openat(dir_fd, path_of(id, "").text, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MODE_RECEIVING);
+    /* Not readable: a writable mapping needs both, and outlives the descriptor. overlayfs would not find it by a lease. */
+    int fd = openat(dir_fd, path_of(id, "").text, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MODE_RECEIVING);
 
     return fd < 0 ? negative_errno() : fd;
 }
