@@ -151,6 +151,8 @@ void bounce_status(int code, const char *text, char ret[static 16])
     unsigned class, subject, detail;
     int end = 0;
 
+    if (code > 0 && strspn(text, "0123456789") == 3 && text[3] == ' ')
+        text += 4;
     if (sscanf(text, "%1u.%3u.%3u%n", &class, &subject, &detail, &end) == 3 && (text[end] == ' ' || text[end] == '\0') &&
             (code == 0 || class == (unsigned) code / 100))
         (void) snprintf(ret, 16, "%u.%u.%u", class, subject, detail);

@@ -166,11 +166,11 @@ static int configure_workers(Manager *m, const Conf *files)
 
 /* ---- configuration ---- */
 
-static int load(Conf **ret_files, DeliverdConf **ret, ConfReport *report)
+static int load(const Manager *m, Conf **ret_files, DeliverdConf **ret, ConfReport *report)
 {
     int r;
 
-    r = deliverd_conf_load(ret, ret_files, "", report);
+    r = deliverd_conf_load(ret, ret_files, m->root, report);
     daemon_log_report(report);
     return r;
 }
@@ -182,7 +182,7 @@ int manager_load_conf(Manager *m)
 
     r = conf_report_new(&report);
     if (r >= 0)
-        r = load(NULL, &m->conf, report);
+        r = load(m, NULL, &m->conf, report);
     if (r < 0)
         return log_error_errno(r, "Failed to read the configuration: %m");
     return 0;
@@ -199,7 +199,7 @@ int manager_start_workers(Manager *m)
     /* What the workers get is what stands in the files now, checked again. */
     r = conf_report_new(&report);
     if (r >= 0)
-        r = deliverd_conf_load(&conf, &files, "", report);
+        r = deliverd_conf_load(&conf, &files, m->root, report);
     if (r >= 0)
         r = worker_pool_new(&m->workers, m->event, m->conf->workers, &ops, m);
     if (r >= 0)
@@ -216,7 +216,7 @@ static int reload(Manager *m, ConfReport *report)
     QueueLimits limits;
     int r;
 
-    r = load(&files, &conf, report);
+    r = load(m, &files, &conf, report);
     if (r < 0)
         return r;
     r = configure_workers(m, files);
@@ -289,6 +289,7 @@ int manager_new(Manager **ret)
     m = calloc(1, sizeof(Manager));
     if (!m)
         return -ENOMEM;
+    m->root = "";
     m->control = (DaemonControl) {.reload = control_reload, .describe = deliverd_bus_describe, .userdata = m};
     r = daemon_event_new(&m->event, on_stop, on_reload, m);
     if (r >= 0)

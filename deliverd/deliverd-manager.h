@@ -20,6 +20,7 @@ typedef struct AttemptCall AttemptCall;
 
 typedef struct Manager {
     sd_event *event;
+    const char *root; /* of the configuration's directories: "" */
     DeliverdConf *conf;
     Jobs *jobs;
     Queue *queue;

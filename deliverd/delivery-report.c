@@ -137,7 +137,7 @@ void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_u
     };
 
     log_event(LOG_NOTICE, MESSAGE_DEFERRED_ID, fields, ELEMENTSOF(fields), "%s: deferred for %s, next attempt in %" PRIu64 " s, tls=%s:none: %s", m->id.text, to,
-            next_usec > now ? (next_usec - now) / USEC_PER_SEC : 0, wanted, result->reason);
+            next_usec > now ? (next_usec - now + USEC_PER_SEC - 1) / USEC_PER_SEC : 0, wanted, result->reason);
     if (result->kind == FAILURE_DANE || (result->kind == FAILURE_TLS && d->mail->manager->conf->alert_on_tls_failure))
         alert_failed_tls(d, result);
 }

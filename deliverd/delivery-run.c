@@ -100,10 +100,14 @@ static void note_failure(DeliveryRun *r, FailureKind kind, const char *format, .
 
 static void decide(DeliveryRun *r, RunRecipient *recipient, RecipientVerdict verdict, int code, const char *text, const char *remote)
 {
+    char *copy = NULL;
+
+    if (asprintf(&copy, code > 0 ? "%d %s" : "%.0d%s", code, text) < 0)
+        copy = NULL;
     recipient->verdict = verdict;
     recipient->code = code;
     free(recipient->text);
-    recipient->text = strdup(text);
+    recipient->text = copy;
     free(recipient->remote);
     recipient->remote = remote ? strdup(remote) : NULL;
 }

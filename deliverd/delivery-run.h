@@ -12,7 +12,7 @@ typedef struct RunRecipient {
     const char *address;      /* the caller's */
     RecipientVerdict verdict;
     int code;     /* of the reply that decided; 0: it was no reply */
-    char *text;   /* of it, or our reason; NULL while nothing was said */
+    char *text;   /* the reply with its code, or our reason; NULL while nothing was said */
     char *remote; /* the host that said it */
 } RunRecipient;
 
