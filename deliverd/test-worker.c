@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Attempts through a real worker: this program re-executes itself with --worker, which enters its sandbox. The mail server is a stream on the manager's loop. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <openssl/sha.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "attempt-codec.h"
+#include "bus-direct.h"
+#include "deliverd-worker.h"
+#include "log.h"
+#include "stream.h"
+#include "test-certificate.h"
+#include "worker-spawn.h"
+#include "worker.h"
+
+#define PATIENCE_USEC (20 * USEC_PER_SEC)
+#define MESSAGE "Subject: hello\r\n\r\n.\r\n"
+#define HOST "mx.example.com"
+
+/* LeakSanitizer, where it is built in, would start a thread and trace this process at its end, which no sandbox allows. */
+static int is_worker;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return is_worker;
+}
+
+typedef struct Fixture {
+    sd_event *event;
+    WorkerPool *pool;
+    Worker *worker;
+    bool stopped;
+
+    SSL_CTX *ctx;
+    TestCertificate *certificate;
+    Stream *server;
+    bool in_data;
+    bool server_silent, saw_ehlo; /* no reply to EHLO */
+    unsigned n_messages;
+
+    int message_fd;
+    sd_bus_slot *slot;
+    bool replied;
+    int error;
+    AttemptResult *result;
+} Fixture;
+
+/* ---- a mail server that takes everything ---- */
+
+static void server_take_line(Fixture *f, const char *line)
+{
+    const char *reply = "250 OK\r\n";
+
+    if (f->in_data) {
+        if (!streq(line, ".\r\n"))
+            return;
+        f->in_data = false;
+        f->n_messages++;
+    } else if (strncmp(line, "EHLO ", 5) == 0) {
+        f->saw_ehlo = true;
+        if (f->server_silent)
+            return;
+        reply = stream_ssl(f->server) ? "250 hello\r\n" : "250-hello\r\n250 STARTTLS\r\n";
+    } else if (streq(line, "STARTTLS\r\n"))
+        reply = "220 go\r\n";
+    else if (streq(line, "RCPT TO:<nobody@example.com>\r\n"))
+        reply = "550 5.1.1 nobody\r\n";
+    else if (streq(line, "DATA\r\n")) {
+        reply = "354 go\r\n";
+        f->in_data = true;
+    } else if (streq(line, "QUIT\r\n")) {
+        stream_finish(TAKE_PTR(f->server));
+        return;
+    }
+    assert_int_equal(stream_write(f->server, reply, strlen(reply)), 0);
+    if (streq(line, "STARTTLS\r\n"))
+        assert_int_equal(stream_start_tls(f->server, SSL_new(f->ctx), true), 0);
+}
+
+static void on_server(Stream *s, StreamEvent event, int error, void *userdata)
+{
+    Fixture *f = userdata;
+    const char *data;
+    ssize_t n;
+
+    if (event == STREAM_CLOSED) {
+        f->server = stream_free(f->server);
+        return;
+    }
+    if (event != STREAM_READABLE)
+        return;
+    while (f->server && (n = stream_find_line(s, STREAM_INPUT_MAX)) > 0) {
+        _cleanup_free_ char *line = NULL;
+
+        (void) stream_peek(s, &data);
+        line = strndup(data, (size_t) n);
+        assert_non_null(line);
+        stream_consume(s, (size_t) n);
+        server_take_line(f, line);
+    }
+}
+
+/* ---- the manager ---- */
+
+static void on_ready(Worker *w, void *userdata)
+{
+    ((Fixture *) userdata)->worker = w;
+}
+
+static void on_gone(Worker *w, int code, int status, bool expected, void *userdata)
+{
+    ((Fixture *) userdata)->worker = NULL;
+}
+
+static void on_stopped(void *userdata)
+{
+    ((Fixture *) userdata)->stopped = true;
+}
+
+static const WorkerPoolOps pool_ops = {.ready = on_ready, .gone = on_gone};
+
+#define run_until(f, condition)                                               \
+    do {                                                                      \
+        while (!(condition))                                                  \
+            assert_int_not_equal(sd_event_run((f)->event, PATIENCE_USEC), 0); \
+    } while (0)
+
+static int setup(void **state)
+{
+    Fixture *f = calloc(1, sizeof(*f));
+    sigset_t mask;
+
+    assert_non_null(f);
+    (void) signal(SIGPIPE, SIG_IGN);
+    (void) sigemptyset(&mask);
+    (void) sigaddset(&mask, SIGCHLD);
+    (void) sigprocmask(SIG_BLOCK, &mask, NULL);
+    assert_true(sd_event_new(&f->event) >= 0);
+    assert_int_equal(tls_server_context_new(&f->ctx, NULL), 0);
+    f->certificate = test_certificate_new(&(TestCertificateSpec){.cn = HOST}, NULL);
+    test_certificate_use(f->ctx, f->certificate, NULL);
+    f->message_fd = memfd_create("message", MFD_CLOEXEC);
+    assert_int_equal(write(f->message_fd, MESSAGE, strlen(MESSAGE)), strlen(MESSAGE));
+    assert_int_equal(worker_pool_new(&f->pool, f->event, 1, &pool_ops, f), 0);
+    run_until(f, f->worker);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Fixture *f = *state;
+
+    sd_bus_slot_unref(f->slot);
+    worker_pool_free(f->pool);
+    stream_free(f->server);
+    attempt_result_free(f->result);
+    assert_int_equal(sd_event_exit(f->event, 0), 0);
+    assert_true(sd_event_loop(f->event) >= 0);
+    assert_null(sd_event_unref(f->event));
+    close_fdp(&f->message_fd);
+    test_certificate_free(f->certificate);
+    SSL_CTX_free(f->ctx);
+    free(f);
+    return 0;
+}
+
+static const char *const recipients[] = {"somebody@example.com", "nobody@example.com"};
+
+static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    Fixture *f = userdata;
+
+    f->replied = true;
+    f->result = attempt_result_free(f->result);
+    f->error = attempt_result_read(reply, ELEMENTSOF(recipients), &f->result);
+    return 1;
+}
+
+static SmtpRequest request(void)
+{
+    return (SmtpRequest){
+        .helo = "gw.example.org",
+        .server_name = HOST,
+        .want = SMTP_TLS_IF_OFFERED,
+        .sender = "alice@example.org",
+        .recipients = recipients,
+        .n_recipients = ELEMENTSOF(recipients),
+        .message_size = strlen(MESSAGE),
+    };
+}
+
+static void call(Fixture *f, sd_bus *bus, const SmtpRequest *q)
+{
+    int fds[2];
+
+    f->replied = false;
+    f->slot = sd_bus_slot_unref(f->slot);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(stream_new(&f->server, f->event, fds[0], on_server, f), 0);
+    assert_int_equal(stream_write(f->server, "220 hi\r\n", 8), 0);
+    assert_true(attempt_call(bus, &f->slot, q, fds[1], f->message_fd, on_reply, f) >= 0);
+    close_fdp(&fds[1]);
+}
+
+static void test_delivers(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    for (unsigned i = 1; i <= 3; i++) {
+        call(f, worker_bus(f->worker), &q);
+        run_until(f, f->replied && !f->server);
+        assert_int_equal(f->error, 0);
+        assert_int_equal(f->result->result.stage, SMTP_STAGE_DONE);
+        assert_int_equal(f->result->recipients[0].code, 250);
+        assert_int_equal(f->result->recipients[1].code, 550);
+        assert_string_equal(f->result->recipients[1].text, "5.1.1 nobody");
+        assert_true(f->result->result.tls_used && f->result->result.tls_offered && !f->result->result.tls_verified);
+        assert_string_equal(f->result->result.tls.version, "TLSv1.3");
+        assert_string_not_equal(f->result->result.tls.cipher, "");
+        assert_string_not_equal(f->result->result.tls.group, "");
+        assert_int_equal(f->n_messages, i);
+    }
+    run_until(f, worker_pool_counter(f->pool, "TakenMessages") == 3);
+    assert_int_equal(worker_pool_counter(f->pool, "TlsSessions"), 3);
+    assert_int_equal(worker_pool_counter(f->pool, "VerifiedSessions"), 0);
+}
+
+/* Within the sandbox, with records on the way there and a verdict on the way back. */
+static void test_dane(void **state)
+{
+    Fixture *f = *state;
+    uint8_t digest[SHA256_DIGEST_LENGTH], wrong[SHA512_DIGEST_LENGTH] = {1};
+    TlsaRecord tlsa[] = {{2, 0, 2, wrong, sizeof(wrong)}, {3, 1, 1, digest, sizeof(digest)}};
+    const char *const names[] = {"example.com", "www.example.com", NULL};
+    SmtpRequest q = request();
+    unsigned char *der = NULL;
+    int size;
+
+    size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(f->certificate->x509), &der);
+    assert_true(size > 0);
+    (void) SHA256(der, (size_t) size, digest);
+    OPENSSL_free(der);
+    q.want = SMTP_TLS_DANE;
+    q.dane_base = HOST;
+    q.dane_names = names;
+    q.tlsa = tlsa;
+    q.n_tlsa = ELEMENTSOF(tlsa);
+    q.timeout_usec = PATIENCE_USEC;
+    call(f, worker_bus(f->worker), &q);
+    run_until(f, f->replied);
+    assert_int_equal(f->error, 0);
+    assert_int_equal(f->result->result.stage, SMTP_STAGE_DONE);
+    assert_true(f->result->result.tls_verified);
+
+    digest[0] ^= 1;
+    run_until(f, !f->server);
+    call(f, worker_bus(f->worker), &q);
+    run_until(f, f->replied);
+    assert_int_equal(f->error, 0);
+    assert_int_equal(f->result->result.stage, SMTP_STAGE_VERIFY);
+    assert_true(f->result->result.tls_used && !f->result->result.tls_verified);
+    assert_string_equal(f->result->result.tls_reason, "certificate does not match any TLSA record");
+    assert_int_equal(f->n_messages, 1);
+}
+
+static void test_refuses_nonsense(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    q.want = SMTP_TLS_DANE; /* without records */
+    call(f, worker_bus(f->worker), &q);
+    run_until(f, f->replied);
+    assert_int_equal(f->error, -EBADMSG);
+    assert_non_null(f->worker);
+    q = request();
+    q.sender = "a\r\nb";
+    f->server = stream_free(f->server);
+    call(f, worker_bus(f->worker), &q);
+    run_until(f, f->replied);
+    assert_int_equal(f->error, -EINVAL);
+}
+
+static void test_stop_waits_for_attempts(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    f->server_silent = true;
+    call(f, worker_bus(f->worker), &q);
+    run_until(f, f->saw_ehlo);
+    assert_true(worker_pool_stop(f->pool, PATIENCE_USEC, on_stopped, f) >= 0);
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+    assert_false(f->stopped);
+    f->server_silent = false;
+    assert_int_equal(stream_write(f->server, "250 hello\r\n", 11), 0);
+    run_until(f, f->replied && f->stopped);
+    assert_int_equal(f->error, 0);
+    assert_int_equal(f->result->result.stage, SMTP_STAGE_DONE);
+}
+
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    if (sd_bus_message_is_method_call(m, WORKER_MANAGER_INTERFACE, "Ready"))
+        *(bool *) userdata = true;
+    return 0;
+}
+
+/* Without a manager nobody would hear what came of the attempt: it must not go on. */
+static void test_ends_with_its_manager(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request();
+    bool ready = false;
+    sd_bus *bus = NULL;
+    siginfo_t info;
+    pid_t pid;
+    int fd;
+
+    fd = worker_spawn(&pid);
+    assert_true(fd >= 0);
+    assert_true(bus_direct_new(&bus, f->event, fd, true, "worker") >= 0);
+    assert_true(sd_bus_add_filter(bus, NULL, on_message, &ready) >= 0);
+    run_until(f, ready);
+    f->server_silent = true;
+    call(f, bus, &q);
+    run_until(f, f->saw_ehlo);
+    f->slot = sd_bus_slot_unref(f->slot);
+    sd_bus_close_unref(bus);
+    run_until(f, !f->server);
+    assert_int_equal(f->n_messages, 0);
+    assert_int_equal(waitid(P_PID, (id_t) pid, &info, WEXITED), 0);
+    assert_int_equal(info.si_code, CLD_EXITED);
+    assert_int_equal(info.si_status, 0);
+}
+
+#define worker_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+
+int main(int argc, char *argv[])
+{
+    const struct CMUnitTest tests[] = {
+        worker_test(test_delivers),
+        worker_test(test_dane),
+        worker_test(test_refuses_nonsense),
+        worker_test(test_stop_waits_for_attempts),
+        worker_test(test_ends_with_its_manager),
+    };
+
+    if (argc > 1 && streq(argv[1], "--worker")) {
+        is_worker = 1;
+        (void) log_open("postern-deliverd");
+        return deliverd_worker_run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
