@@ -25,8 +25,8 @@ class Sent:
 
     @property
     def queue_id(self):
-        """The queue id that the reply names: 16 characters of lower-case base32."""
-        found = re.search(r"\b[a-z2-7]{16}\b", self.reply)
+        """The queue id that the reply names: 16 characters of lower-case base32hex."""
+        found = re.search(r"\b[0-9a-v]{16}\b", self.reply)
         return found.group() if found else None
 
 
