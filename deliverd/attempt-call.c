@@ -9,6 +9,10 @@
 
 #include "attempt-codec.h"
 
+/* The worker itself ends an attempt after DeliveryTimeout=, but waits for the reply to a final dot that is out (10 min, RFC 5321, section 4.5.3.2.6). Giving up
+ * before it does would mean that it delivers behind our back, and that the next attempt delivers again. */
+#define WORKER_GRACE_USEC (15 * 60 * USEC_PER_SEC)
+
 struct AttemptCall {
     Manager *manager;
     AttemptCall *previous, *next; /* manager->calls */
@@ -84,6 +88,7 @@ int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storag
 {
     Worker *w = manager_next_worker(m);
     _cleanup_close_ int fd = -EBADF;
+    SmtpRequest bounded = *request;
     AttemptCall *c;
     int r;
 
@@ -100,9 +105,11 @@ int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storag
     if (m->calls)
         m->calls->previous = c;
     m->calls = c;
-    r = attempt_call(worker_bus(w), &c->slot, request, fd, message_fd, on_reply, c);
+    bounded.timeout_usec = m->conf->delivery_timeout;
+    r = attempt_call(worker_bus(w), &c->slot, &bounded, fd, message_fd, on_reply, c);
     if (r >= 0)
-        r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC, m->conf->delivery_timeout, USEC_PER_SEC, on_timeout, c);
+        r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC, m->conf->delivery_timeout + WORKER_GRACE_USEC, USEC_PER_SEC, on_timeout,
+                c);
     if (r < 0) {
         attempt_call_cancel(c);
         return -EAGAIN;

@@ -2,7 +2,7 @@
 #pragma once
 
 /* An attempt at a worker: the manager connects, hands the connecting socket and the message over, and waits for what came of it, at most
- * DeliveryTimeout= and not beyond the life of the worker. */
+ * DeliveryTimeout= and the time that a reply to a final dot may take, and not beyond the life of the worker. */
 
 #include "delivery-run.h"
 #include "deliverd-manager.h"
