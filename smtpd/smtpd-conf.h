@@ -9,7 +9,7 @@
 
 #define SMTPD_LISTENERS_MAX 64
 #define SMTPD_MAIL_FLOWS_MAX 64
-#define SMTPD_RECIPIENTS_MAX 10000
+#define SMTPD_RECIPIENTS_MAX 1000 /* deliverd takes no more: ENVELOPE_RECIPIENTS_MAX, SMTP_CLIENT_RECIPIENTS_MAX */
 
 /* Spec R3. */
 typedef enum MailFlowTls {
