@@ -49,6 +49,11 @@ struct PeerServer {
     void *dropped_userdata;
 };
 
+static const PeerAccess greeting[] = {
+    {"org.freedesktop.DBus", "Hello", ROLE_ANYONE},
+    {},
+};
+
 /* What busctl needs, and what only reads. Open to everyone who has a role. */
 static const PeerAccess open_access[] = {
     {"org.freedesktop.DBus", "Hello", ROLE_ANYONE},
@@ -144,9 +149,12 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
         return 0;
     interface = sd_bus_message_get_interface(m);
     member = sd_bus_message_get_member(m);
-    if (c->roles == 0)
+    /* A stranger is greeted, so that busctl gets as far as showing what it is told. */
+    if (c->roles == 0 && !access_allows(greeting, interface ?: "", member, ROLE_ANYONE))
         return message_refuse(m, BUS_ERROR_UNKNOWN_CALLER, "A caller with uid %u is not known to %s; %s.%s was refused.",
                 c->uid, c->server->description, interface ?: "", member);
+    if (c->roles == 0)
+        return 0;
     if (!interface || (!access_allows(open_access, interface, member, c->roles) &&
                               !access_allows(c->server->access, interface, member, c->roles)))
         return message_refuse(m, BUS_ERROR_ACCESS_DENIED, "A caller with uid %u (%s) may not call %s.%s of %s.",

@@ -4,7 +4,7 @@
 /* The serving side of a peer socket: sd-bus without a broker, a caller known by the uid of its socket.
  *
  * Permissions are data: a call whose (interface, member) has no entry in the access table that covers one of the
- * caller's roles is answered AccessDenied; a caller without any role gets UnknownCaller for everything. Checked in a filter that runs
+ * caller's roles is answered AccessDenied; a caller without any role gets UnknownCaller for everything but Hello(). Checked in a filter that runs
  * before any handler. org.freedesktop.DBus.Hello, Peer, Introspectable and Properties.Get/GetAll/… are open to every known role, so that busctl works.
  * Vtables mark all their methods SD_BUS_VTABLE_UNPRIVILEGED: the table above decides, not sd-bus.
  *

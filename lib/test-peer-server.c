@@ -444,9 +444,11 @@ static int stranger(const char *path)
     if (!sd_bus_error_has_name(&error, BUS_ERROR_UNKNOWN_CALLER) || !strstr(error.message, "65534"))
         return 5;
     sd_bus_error_free(&error);
-    if (sd_bus_call_method(bus, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", &error, NULL, NULL) >= 0)
+    if (sd_bus_call_method(bus, NULL, TEST_PATH, "org.freedesktop.DBus.Introspectable", "Introspect", &error, NULL, NULL) >= 0)
         return 6;
-    return sd_bus_error_has_name(&error, BUS_ERROR_UNKNOWN_CALLER) ? 0 : 7;
+    if (!sd_bus_error_has_name(&error, BUS_ERROR_UNKNOWN_CALLER))
+        return 7;
+    return sd_bus_call_method(bus, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", NULL, NULL, NULL) >= 0 ? 0 : 8;
 }
 
 static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
