@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a worker that was taken over could answer. (What an honest one says is in test-worker.c.) */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sys/socket.h>
+
+#include "attempt-codec.h"
+#include "bus-direct.h"
+#include "worker.h"
+
+static sd_event *event;
+static sd_bus *bus;
+static int other = -EBADF;
+
+static int setup(void **state)
+{
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    other = fds[1];
+    assert_true(sd_event_new(&event) >= 0);
+    assert_true(bus_direct_new(&bus, event, fds[0], true, "test") >= 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sd_bus_close_unref(bus);
+    sd_event_unref(event);
+    close_fdp(&other);
+    return 0;
+}
+
+/* A message to be filled; any kind will do as a carrier. */
+static sd_bus_message *carrier(void)
+{
+    sd_bus_message *m = NULL;
+
+    assert_true(sd_bus_message_new_method_call(bus, &m, NULL, WORKER_PATH, ATTEMPT_INTERFACE, "Test") >= 0);
+    return m;
+}
+
+static int read_result(sd_bus_message *m, AttemptResult **ret)
+{
+    int r;
+
+    assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
+    assert_true(sd_bus_message_rewind(m, true) >= 0);
+    r = attempt_result_read(m, 2, ret);
+    sd_bus_message_unref(m);
+    return r;
+}
+
+/* Stage and reply of the transaction and of two recipients. */
+static sd_bus_message *result(uint32_t stage, int code, int first, int second)
+{
+    sd_bus_message *m = carrier();
+
+    assert_true(sd_bus_message_append(m, "a{sv}", 3, "Stage", "u", stage, "Reply", "(is)", code, "text", "Recipients", "a(is)", 2, first,
+            "a", second, "b") >= 0);
+    return m;
+}
+
+static void test_results(void **state)
+{
+    static const struct {
+        uint32_t stage;
+        int code, first, second, error;
+    } table[] = {
+        {SMTP_STAGE_DONE, 250, 250, 550, 0},
+        {SMTP_STAGE_CONNECT, 0, 0, 0, 0},
+        {SMTP_STAGE_FINAL, 554, 554, 450, 0},
+        {SMTP_STAGE_DONE, 250, 550, 550, -EBADMSG}, /* done, and nobody has it */
+        {SMTP_STAGE_DONE + 1, 250, 250, 250, -EBADMSG},
+        {UINT32_MAX, 250, 250, 250, -EBADMSG},
+        {SMTP_STAGE_MAIL, 600, 0, 0, -EBADMSG},
+        {SMTP_STAGE_MAIL, -1, 0, 0, -EBADMSG},
+        {SMTP_STAGE_RCPT, 550, 199, 0, -EBADMSG},
+        {SMTP_STAGE_RCPT, 550, 550, 100000, -EBADMSG},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+        _cleanup_(attempt_result_freep) AttemptResult *r = NULL;
+        int error = read_result(result(table[i].stage, table[i].code, table[i].first, table[i].second), &r);
+
+        if (error != table[i].error)
+            fail_msg("case %zu: %d", i, error);
+        assert_true((error == 0) == (r != NULL));
+    }
+}
+
+static void test_malformed(void **state)
+{
+    char *text = malloc(ATTEMPT_STRING_MAX + 2);
+    sd_bus_message *carriers[8];
+    size_t n = 0;
+
+    assert_non_null(text);
+    memset(text, 'x', ATTEMPT_STRING_MAX + 1);
+    text[ATTEMPT_STRING_MAX + 1] = 0;
+    for (size_t i = 0; i < ELEMENTSOF(carriers); i++)
+        carriers[i] = carrier();
+    /* No dictionary at all; a value of another type. */
+    assert_true(sd_bus_message_append(carriers[n++], "s", "what?") >= 0);
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Stage", "s", "done") >= 0);
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Recipients", "as", 1, "a") >= 0);
+    /* More recipients than were asked for, fewer, longer texts, a string twice. */
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Recipients", "a(is)", 3, 250, "a", 250, "b", 250, "c") >= 0);
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Recipients", "a(is)", 1, 250, "a") >= 0);
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Reply", "(is)", 250, text) >= 0);
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "TlsReason", "s", text) >= 0);
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 2, "TlsGroup", "s", "a", "TlsGroup", "s", "b") >= 0);
+    assert_int_equal(n, ELEMENTSOF(carriers));
+    for (size_t i = 0; i < n; i++) {
+        AttemptResult *r = NULL;
+
+        if (read_result(carriers[i], &r) >= 0)
+            fail_msg("case %zu", i);
+        assert_null(r);
+    }
+    free(text);
+}
+
+/* Authenticated without TLS cannot be. A key from the future is passed over. */
+static void test_verified_needs_tls(void **state)
+{
+    for (int used = 0; used <= 1; used++) {
+        _cleanup_(attempt_result_freep) AttemptResult *r = NULL;
+        sd_bus_message *m = carrier();
+
+        assert_true(sd_bus_message_append(m, "a{sv}", 3, "TlsVerified", "b", 1, "TlsUsed", "b", used, "Future", "a{ss}", 1, "a", "b") >= 0);
+        assert_int_equal(read_result(m, &r), used ? 0 : -EBADMSG);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_results, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_verified_needs_tls, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
