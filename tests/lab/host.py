@@ -106,6 +106,8 @@ class Host(Node):
                     leader = int(line.partition("=")[2])
                     self.init = wait_until(lambda: self._find_init(leader), what=f"the first process of {self.name}")
             ready = "READY=1" in message
+        # systemd goes on to tell what it does when a job takes long, and would wait for ever for somebody to read it.
+        self._ready.close()
         if self.init is None:
             raise Timeout(f"{self.name} booted, but systemd-nspawn did not tell its process id")
         # The view that commands inside have, with /run and /tmp; what was written before the boot is visible in it too.
