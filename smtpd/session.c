@@ -15,6 +15,8 @@
 /* Replies that the client does not read are no reason to run more of its commands. */
 #define OUTPUT_PENDING_MAX (16 * 1024)
 #define HANDSHAKE_TIMEOUT_USEC (60 * USEC_PER_SEC)
+/* When the service stops a client in the middle of a transaction has to go on with it. */
+#define DRAIN_TIMEOUT_USEC (5 * USEC_PER_SEC)
 #define GOING_DOWN "421 4.3.2 Service is going down, try again later"
 
 void session_count(Session *s, const char *name, uint64_t delta)
@@ -74,6 +76,8 @@ void session_set_timeout(Session *s, uint64_t usec)
 
     if (!s->stream)
         return;
+    if (s->draining && usec > 0)
+        usec = MIN(usec, DRAIN_TIMEOUT_USEC);
     if (usec > 0 && sd_event_now(s->host->event, CLOCK_MONOTONIC, &now) >= 0)
         usec = now < s->end ? MIN(usec, s->end - now) : 1;
     stream_set_timeout(s->stream, usec);
@@ -354,8 +358,8 @@ void session_drain(Session *s)
     s->draining = true;
     if (s->state == SESSION_SECURING)
         session_end(s, NULL);
-    else
-        (void) end_if_drained(s);
+    else if (!end_if_drained(s) && s->state == SESSION_COMMANDS)
+        session_set_timeout(s, s->flow->command_timeout);
     session_settle(s);
 }
 
