@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "bus-direct.h"
@@ -22,6 +23,13 @@
 /* When a connection cannot be accepted, as without a descriptor left, trying again at once would only burn the processor. */
 #define PEER_ACCEPT_PAUSE_USEC (100 * USEC_PER_MSEC)
 
+struct PeerPending {
+    PeerCaller *caller; /* NULL: of the system bus, or gone */
+    LIST_ENTRY(PeerPending) entry;
+    sd_bus_message *call;
+    size_t cost;
+};
+
 struct PeerCaller {
     PeerServer *server;
     PeerCaller *next;
@@ -33,6 +41,8 @@ struct PeerCaller {
     const char *doomed; /* why it is dropped: closed already, freed from the loop, because a handler may be using it */
     void *data;
     void (*destroy)(void *data);
+    LIST_HEAD(, PeerPending) pending;
+    size_t pending_cost;
 };
 
 struct PeerServer {
@@ -66,6 +76,8 @@ static const PeerAccess open_access[] = {
 
 static PeerCaller *caller_free(PeerCaller *c)
 {
+    PeerPending *p;
+
     if (!c)
         return NULL;
     if (c->link) {
@@ -77,6 +89,10 @@ static PeerCaller *caller_free(PeerCaller *c)
     (void) close_fd(c->watch_fd);
     if (c->destroy)
         c->destroy(c->data);
+    while ((p = LIST_FIRST(&c->pending))) {
+        LIST_REMOVE(p, entry);
+        p->caller = NULL;
+    }
     free(c);
     return NULL;
 }
@@ -382,6 +398,45 @@ void peer_caller_attach(PeerCaller *c, void *data, void (*destroy)(void *data))
 {
     c->data = data;
     c->destroy = destroy;
+}
+
+int peer_pending_new(PeerPending **ret, PeerServer *s, sd_bus_message *call, size_t size, sd_bus_error *reterr_error)
+{
+    PeerCaller *c = peer_server_caller(s, call);
+    PeerPending *p;
+
+    if (c && (size > PEER_PENDING_MAX - PEER_PENDING_COST || c->pending_cost > PEER_PENDING_MAX - PEER_PENDING_COST - size))
+        return sd_bus_error_set(reterr_error, BUS_ERROR_LIMIT_EXCEEDED, "Too many calls of this connection wait for their answers.");
+    p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->cost = PEER_PENDING_COST + size;
+    p->call = sd_bus_message_ref(call);
+    if (c) {
+        p->caller = c;
+        c->pending_cost += p->cost;
+        LIST_INSERT_HEAD(&c->pending, p, entry);
+    }
+    *ret = p;
+    return 0;
+}
+
+sd_bus_message *peer_pending_call(const PeerPending *p)
+{
+    return p->call;
+}
+
+PeerPending *peer_pending_free(PeerPending *p)
+{
+    if (!p)
+        return NULL;
+    if (p->caller) {
+        p->caller->pending_cost -= p->cost;
+        LIST_REMOVE(p, entry);
+    }
+    sd_bus_message_unref(p->call);
+    free(p);
+    return NULL;
 }
 
 static int caller_send_signal(PeerCaller *c, const char *path, const char *interface, const char *member, const char *types, va_list ap)

@@ -8,8 +8,9 @@
  * before any handler. org.freedesktop.DBus.Hello, Peer, Introspectable and Properties.Get/GetAll/… are open to every known role, so that busctl works.
  * Vtables mark all their methods SD_BUS_VTABLE_UNPRIVILEGED: the table above decides, not sd-bus.
  *
- * Limits: PEER_CONNECTIONS_MAX in all, PEER_CONNECTIONS_PER_UID_MAX for each uid; a peer whose messages break the protocol or that does not read its answers is
- * dropped, the daemon lives on. */
+ * Limits: PEER_CONNECTIONS_MAX in all, PEER_CONNECTIONS_PER_UID_MAX for each uid, PEER_PENDING_MAX for the calls of a connection
+ * that wait for a later answer; a peer whose messages break the protocol or that does not read its answers is dropped, the daemon
+ * lives on. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -47,7 +48,6 @@ DEFINE_CLEANUP(PeerServer, peer_server_free);
 typedef void (*PeerDropped)(uid_t uid, const char *reason, void *userdata);
 void peer_server_set_dropped(PeerServer *s, PeerDropped dropped, void *userdata);
 
-/* Called when a connection ends, with what the daemon may have attached to it (see peer_caller_attach). */
 /* Who sent m, inside a handler. NULL if m did not come in through this server (system bus). */
 typedef struct PeerCaller PeerCaller;
 PeerCaller *peer_server_caller(PeerServer *s, sd_bus_message *m);
@@ -56,6 +56,21 @@ RoleMask peer_caller_roles(const PeerCaller *c);
 /* State of a daemon that lives as long as the connection (one pointer); destroy is called with it at its end. */
 void *peer_caller_data(const PeerCaller *c);
 void peer_caller_attach(PeerCaller *c, void *data, void (*destroy)(void *data));
+
+/* A call that is answered later: from the loop, when a job or a question of ours has ended. It holds the message. What waits is bounded
+ * for each connection: every call counts with what it carries and PEER_PENDING_COST beside. */
+#define PEER_PENDING_MAX (2 * 1024 * 1024)
+#define PEER_PENDING_COST 2048
+typedef struct PeerPending PeerPending;
+
+/* For a handler that will return 1: size is that of its arguments, in bytes. When the connection has too many already, error is set
+ * (LimitExceeded) and negative errno returned, for the handler to return. Calls over the system bus are root's and not counted. */
+int peer_pending_new(PeerPending **ret, PeerServer *s, sd_bus_message *call, size_t size, sd_bus_error *reterr_error);
+/* To be answered with sd_bus_reply_…(); the pending's own. When the connection has ended meanwhile, the answer goes nowhere. */
+sd_bus_message *peer_pending_call(const PeerPending *p);
+/* May come after the end of the connection and of the server. Does not answer. */
+PeerPending *peer_pending_free(PeerPending *p);
+DEFINE_CLEANUP(PeerPending, peer_pending_free);
 
 /* Sends a signal to every connection that has one of roles. types/… as sd_bus_message_append(). */
 int peer_server_emit(PeerServer *s, RoleMask roles, const char *path, const char *interface, const char *member, const char *types, ...);

@@ -32,6 +32,8 @@ typedef struct Host {
     const char *dropped_reason;
     unsigned n_destroyed;
     unsigned n_secrets;
+    PeerPending *pending[PEER_PENDING_MAX / PEER_PENDING_COST];
+    size_t n_pending;
 } Host;
 
 static int method_echo(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
@@ -79,6 +81,23 @@ static int method_descriptor(sd_bus_message *m, void *userdata, sd_bus_error *re
     return sd_bus_reply_method_return(m, "h", fd);
 }
 
+/* Answered by the test; text counts with its length. */
+static int method_later(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
+{
+    Host *h = userdata;
+    const char *s;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &s);
+    if (r < 0)
+        return r;
+    r = peer_pending_new(&h->pending[h->n_pending], h->server, m, strlen(s), reterr_error);
+    if (r < 0)
+        return r;
+    h->n_pending++;
+    return 1;
+}
+
 static int property_answer(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
         void *userdata, sd_bus_error *reterr_error)
 {
@@ -90,6 +109,7 @@ static const sd_bus_vtable test_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("Echo", SD_BUS_ARGS("s", text), SD_BUS_RESULT("s", text), method_echo, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Attach", NULL, NULL, method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Descriptor", NULL, "h", method_descriptor, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("Later", "s", NULL, method_later, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Secret", NULL, NULL, method_secret, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Unlisted", NULL, NULL, method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Answer", "u", property_answer, 0, 0),
@@ -101,6 +121,7 @@ static const PeerAccess test_access[] = {
     {TEST_INTERFACE, "Echo", ROLE_SELF},
     {TEST_INTERFACE, "Attach", ROLE_SELF},
     {TEST_INTERFACE, "Descriptor", ROLE_SELF},
+    {TEST_INTERFACE, "Later", ROLE_SELF},
     {TEST_INTERFACE, "Secret", ROLE_SMTPD},
     {},
 };
@@ -324,6 +345,62 @@ static void test_attached_data_dies_with_connection(void **state)
     assert_int_equal(h->n_dropped, 0);
 }
 
+static int on_counted(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
+{
+    unsigned *n = userdata;
+
+    n[sd_bus_message_is_method_error(m, BUS_ERROR_LIMIT_EXCEEDED) > 0]++;
+    return 1;
+}
+
+static void call_later(sd_bus *bus, const char *text, unsigned answers[static 2])
+{
+    assert_true(sd_bus_call_method_async(bus, NULL, NULL, TEST_PATH, TEST_INTERFACE, "Later", on_counted, answers, "s", text) >= 0);
+}
+
+/* A connection may have only so much that waits for an answer, and what was answered does not count any more. */
+static void test_pending(void **state)
+{
+    Host *h = *state;
+    _cleanup_(sd_bus_close_unrefp) sd_bus *bus = host_client(h), *other = host_client(h);
+    _cleanup_free_ char *large = calloc(1, PEER_PENDING_MAX + 1);
+    unsigned answers[2] = {}, others[2] = {};
+
+    memset(large, 'x', PEER_PENDING_MAX);
+    for (size_t i = 0; i < ELEMENTSOF(h->pending); i++)
+        call_later(bus, "", answers);
+    while (h->n_pending < ELEMENTSOF(h->pending))
+        host_run(h);
+    call_later(bus, "", answers);
+    while (answers[1] == 0)
+        host_run(h);
+    assert_int_equal(answers[0], 0);
+    /* It is no matter of the other connections. */
+    h->pending[0] = peer_pending_free(h->pending[0]);
+    h->n_pending = 0;
+    call_later(other, "", others);
+    while (h->n_pending == 0)
+        host_run(h);
+    call_later(other, large, others);
+    while (others[1] == 0)
+        host_run(h);
+    /* There is room again, for one. */
+    h->n_pending = 1;
+    assert_true(sd_bus_reply_method_return(peer_pending_call(h->pending[1]), NULL) >= 0);
+    h->pending[1] = peer_pending_free(h->pending[1]);
+    call_later(bus, "", answers);
+    while (h->n_pending == 1 || answers[0] == 0)
+        host_run(h);
+    call_later(bus, large, answers);
+    while (answers[1] < 2)
+        host_run(h);
+    /* The connection may end before its calls do. */
+    bus = sd_bus_close_unref(bus);
+    host_wait_connections(h, 1);
+    for (size_t i = 0; i < ELEMENTSOF(h->pending); i++)
+        peer_pending_free(h->pending[i]);
+}
+
 static void test_garbage_is_dropped(void **state)
 {
     static const char garbage[] = "\0HELP ME\r\nAUTH NONSENSE\r\n\xff\xff\xff\xff this is not the bus protocol\r\n";
@@ -522,6 +599,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_open_to_known, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_attached_data_dies_with_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(test_garbage_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connection_limit_per_uid, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unread_answers, setup, teardown),
