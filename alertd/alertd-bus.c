@@ -17,7 +17,8 @@
 
 static void on_raised(int result, void *userdata)
 {
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = userdata;
+    _cleanup_(peer_pending_freep) PeerPending *pending = userdata;
+    sd_bus_message *call = peer_pending_call(pending);
 
     if (result >= 0)
         (void) sd_bus_reply_method_return(call, NULL);
@@ -52,7 +53,7 @@ static int read_raise(sd_bus_message *message, AlertsRaise *ret, sd_bus_error *e
 
 static int method_raise(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = sd_bus_message_ref(message);
+    _cleanup_(peer_pending_freep) PeerPending *pending = NULL;
     Manager *m = userdata;
     PeerCaller *caller = peer_server_caller(m->server, message);
     AlertsRaise raise;
@@ -62,14 +63,17 @@ static int method_raise(sd_bus_message *message, void *userdata, sd_bus_error *e
     if (r < 0)
         return r;
     raise.origin = role_to_string(caller ? peer_caller_roles(caller) : ROLE_ROOT);
-    r = manager_raise(m, &raise, on_raised, call);
+    r = peer_pending_new(&pending, m->server, message, strlen(raise.key) + strlen(raise.summary) + strlen(raise.body), error);
+    if (r < 0)
+        return r;
+    r = manager_raise(m, &raise, on_raised, pending);
     if (r == -ENOBUFS)
         return sd_bus_error_set(error, BUS_ERROR_QUEUE_FULL, "The spool is full");
     if (r == -EDQUOT)
         return sd_bus_error_set(error, BUS_ERROR_LIMIT_EXCEEDED, "This caller has its share of the spool");
     if (r < 0)
         return r;
-    (void) TAKE_PTR(call); /* on_raised() has it, or had it */
+    (void) TAKE_PTR(pending); /* on_raised() has it, or had it */
     return 1;
 }
 

@@ -20,10 +20,10 @@
 typedef struct SignRequest {
     TAILQ_ENTRY(SignRequest) entry; /* while delayed */
     Manager *manager;
-    sd_bus_message *call;
+    PeerPending *pending;
     Certificate *certificate;
     const SignatureScheme *scheme;
-    const uint8_t *message; /* inside of call */
+    const uint8_t *message; /* inside of the call */
     size_t size;
     uint64_t due_usec;
     uint8_t signature[CERTIFICATE_SIGNATURE_MAX];
@@ -35,7 +35,6 @@ typedef struct SignerLink {
     Manager *manager;
     TokenBucket bucket;
     TAILQ_HEAD(, SignRequest) delayed; /* by due_usec */
-    unsigned n_delayed;
     sd_event_source *timer;
     bool slowed; /* and that was logged */
 } SignerLink;
@@ -45,27 +44,33 @@ static SignRequest *request_free(SignRequest *r)
     if (!r)
         return NULL;
     certificate_unref(r->certificate);
-    sd_bus_message_unref(r->call);
+    peer_pending_free(r->pending);
     free(r);
     return NULL;
 }
 DEFINE_CLEANUP(SignRequest, request_free);
 
-static int request_new(SignRequest **ret, Manager *manager, sd_bus_message *call, const SignRequest *from)
+static int request_new(SignRequest **ret, Manager *manager, sd_bus_message *call, const SignRequest *from, sd_bus_error *error)
 {
-    SignRequest *r = malloc(sizeof(SignRequest));
+    _cleanup_(peer_pending_freep) PeerPending *pending = NULL;
+    SignRequest *request;
+    int r;
 
-    if (!r)
+    r = peer_pending_new(&pending, manager->server, call, from->size, error);
+    if (r < 0)
+        return r;
+    request = malloc(sizeof(SignRequest));
+    if (!request)
         return -ENOMEM;
-    *r = (SignRequest) {
+    *request = (SignRequest) {
         .manager = manager,
-        .call = sd_bus_message_ref(call),
+        .pending = TAKE_PTR(pending),
         .certificate = certificate_ref(from->certificate),
         .scheme = from->scheme,
         .message = from->message,
         .size = from->size,
     };
-    *ret = r;
+    *ret = request;
     return 0;
 }
 
@@ -184,6 +189,8 @@ static int request_check(Manager *manager, const ServiceConf *service, sd_bus_me
     r->scheme = signature_scheme_from_id(scheme);
     if (spki_size != SHA256_DIGEST_LENGTH)
         return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "The hash of the public key is not of 32 bytes.");
+    if (r->size > SIGNER_MESSAGE_MAX)
+        return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT, "The message is of more than %d bytes.", SIGNER_MESSAGE_MAX);
     if (!r->scheme)
         return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT, "Signature scheme 0x%04x is not supported.", scheme);
     if (!certificate_name_valid(name))
@@ -234,10 +241,10 @@ static void request_done(void *data, int result)
     _cleanup_(request_freep) SignRequest *r = data;
 
     if (result < 0)
-        (void) sd_bus_reply_method_errnof(r->call, result, "Signing failed: %m");
+        (void) sd_bus_reply_method_errnof(peer_pending_call(r->pending), result, "Signing failed: %m");
     else {
         r->manager->n_signed++;
-        (void) reply_signature(r->call, r->signature, r->signature_size);
+        (void) reply_signature(peer_pending_call(r->pending), r->signature, r->signature_size);
     }
 }
 
@@ -257,7 +264,7 @@ static void request_start(SignRequest *request)
     }
     r = jobs_submit(request->manager->jobs, request_run, request_done, request);
     if (r < 0) {
-        (void) sd_bus_reply_method_errorf(request->call, BUS_ERROR_LIMIT_EXCEEDED, "Too many signatures are under way.");
+        (void) sd_bus_reply_method_errorf(peer_pending_call(request->pending), BUS_ERROR_LIMIT_EXCEEDED, "Too many signatures are under way.");
         request_free(request);
     }
 }
@@ -271,7 +278,6 @@ static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
     (void) sd_event_now(l->manager->event, CLOCK_MONOTONIC, &now);
     while ((r = TAILQ_FIRST(&l->delayed)) && r->due_usec <= now) {
         TAILQ_REMOVE(&l->delayed, r, entry);
-        l->n_delayed--;
         request_start(r);
     }
     if (!r)
@@ -285,7 +291,6 @@ static int link_delay(SignerLink *l, SignRequest *request, const ServiceConf *se
     bool first = TAILQ_EMPTY(&l->delayed);
 
     TAILQ_INSERT_TAIL(&l->delayed, request, entry);
-    l->n_delayed++;
     l->manager->n_slowed++;
     if (!l->slowed) {
         l->slowed = true;
@@ -305,6 +310,7 @@ int signer_method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
     const ServiceConf *service = caller ? certd_conf_service(manager->conf, peer_caller_roles(caller)) : NULL;
     SignRequest here = {.manager = manager}, *request;
     uint64_t now, delay;
+    TokenBucket bucket;
     SignerLink *l;
     int r;
 
@@ -317,19 +323,20 @@ int signer_method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
     if (r < 0)
         return r;
     (void) sd_event_now(manager->event, CLOCK_MONOTONIC, &now);
-    if (l->n_delayed >= SIGNER_DELAYED_MAX)
-        return sd_bus_error_set(error, BUS_ERROR_LIMIT_EXCEEDED, "Too many signatures of this connection are waiting.");
-    delay = token_bucket_take(&l->bucket, now);
+    bucket = l->bucket;
+    delay = token_bucket_take(&bucket, now);
     if (delay == 0 && !signs_in_thread(here.certificate)) {
+        l->bucket = bucket;
         r = request_run(&here);
         if (r < 0)
             return sd_bus_error_set_errnof(error, r, "Signing failed: %m");
         manager->n_signed++;
         return reply_signature(m, here.signature, here.signature_size);
     }
-    r = request_new(&request, manager, m, &here);
+    r = request_new(&request, manager, m, &here, error);
     if (r < 0)
-        return r;
+        return r; /* and what is refused takes no token */
+    l->bucket = bucket;
     if (delay > 0) {
         request->due_usec = now + delay;
         r = link_delay(l, request, service);

@@ -5,8 +5,8 @@
 
 #include <systemd/sd-bus.h>
 
-/* Requests of one connection that wait because it asks too fast. */
-#define SIGNER_DELAYED_MAX 4096
+/* The handshake that a client of TLS 1.2 signs holds two chains of certificates and a server's list of authorities. */
+#define SIGNER_MESSAGE_MAX (64 * 1024)
 
 /* userdata: the Manager. */
 int signer_method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error);

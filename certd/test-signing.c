@@ -23,6 +23,7 @@
 #include "demo-certificate.h"
 #include "log.h"
 #include "openssl-cleanup.h"
+#include "signer.h"
 
 #define PATIENCE_USEC (10 * USEC_PER_SEC)
 #define CONF "[Service smtpd]\nCertificates=demonstration rsa absent\n[Service deliverd]\nCertificates=demonstration\n"
@@ -502,6 +503,7 @@ static const PeerMethod sign = {.path = CERTD_PATH, .interface = CERTD_PEER_INTE
 
 static void test_refused(void **state)
 {
+    static const char too_long[SIGNER_MESSAGE_MAX + 1] = "";
     static const struct {
         const char *name;
         uint16_t scheme;
@@ -520,6 +522,7 @@ static void test_refused(void **state)
         {"demonstration", 0x0804, 32, TLS13, sizeof(TLS13) - 1, false, BUS_ERROR_NOT_A_HANDSHAKE},
         {"rsa", 0x0401, 32, TLS13, sizeof(TLS13) - 1, false, BUS_ERROR_NOT_A_HANDSHAKE},
         {"rsa", 0x0804, 32, TLS13, sizeof(TLS13) - 1, false, NULL},
+        {"demonstration", 0x0403, 32, too_long, sizeof(too_long), false, BUS_ERROR_INVALID_ARGUMENT},
         {"demonstration", 0x0203, 32, TLS13, sizeof(TLS13) - 1, false, BUS_ERROR_INVALID_ARGUMENT},
         {"demonstration", 0x0403, 31, TLS13, sizeof(TLS13) - 1, false, BUS_ERROR_INVALID_ARGUMENT},
         {"../demonstration", 0x0403, 32, TLS13, sizeof(TLS13) - 1, false, BUS_ERROR_INVALID_ARGUMENT},
@@ -583,6 +586,31 @@ static void test_slowed(void **state)
     assert_true(f->certd->n_slowed <= FAST_CALLS - 2);
 }
 
+/* More than a connection may have waiting is refused, and takes no token from those that wait. */
+static void test_too_many(void **state)
+{
+    Fixture *f = *state;
+    const unsigned n = PEER_PENDING_MAX / (PEER_PENDING_COST + sizeof(TLS13) - 1) + 10;
+    _cleanup_free_ Call *calls = calloc(n, sizeof(*calls));
+    unsigned refused = 0;
+
+    f->certd->conf->rate = 1000000;
+    f->certd->conf->burst = 1;
+    for (unsigned i = 0; i < n; i++) {
+        calls[i] = (Call) {"rsa", 32, 0x0804, (const uint8_t *) TLS13, sizeof(TLS13) - 1};
+        memcpy(calls[i].spki, store_find(f->certd->store, calls[i].name)->spki_sha256, 32);
+        assert_int_equal(peer_client_call(f->peer, NULL, &sign, call_build, call_done, &calls[i]), 0);
+    }
+    for (unsigned i = 0; i < n; i++)
+        run_until(f, call_is_done, &calls[i]);
+    for (unsigned i = 0; i < n; i++) {
+        assert_true(!calls[i].error || streq(calls[i].error, BUS_ERROR_LIMIT_EXCEEDED));
+        refused += calls[i].error != NULL;
+        free(calls[i].error);
+    }
+    assert_int_equal(f->certd->n_signed, n - refused);
+}
+
 /* A connection that goes while its requests wait takes them along. */
 static void test_slowed_and_gone(void **state)
 {
@@ -622,6 +650,7 @@ int main(void)
         TEST(test_abort),
         TEST(test_refused),
         TEST(test_slowed),
+        TEST(test_too_many),
         TEST(test_slowed_and_gone),
     };
 

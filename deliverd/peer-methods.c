@@ -34,38 +34,39 @@ static int set_error(sd_bus_error *error, int r)
     return sd_bus_error_setf(error, BUS_ERROR_UNAVAILABLE, "The queue failed: %s", strerror(-r));
 }
 
-/* The late answer to call, whose reference is given back. */
+/* The late answer to call. */
 static void reply_error(sd_bus_message *call, int r)
 {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
     (void) set_error(&error, r);
     (void) sd_bus_reply_method_error(call, &error);
-    sd_bus_message_unref(call);
 }
 
 static void on_opened(const char *id, int fd, int error, void *userdata)
 {
-    sd_bus_message *call = userdata;
+    _cleanup_(peer_pending_freep) PeerPending *pending = userdata;
 
-    if (error < 0) {
-        reply_error(call, error);
-        return;
-    }
-    (void) sd_bus_reply_method_return(call, "sh", id, fd);
-    sd_bus_message_unref(call);
+    if (error < 0)
+        reply_error(peer_pending_call(pending), error);
+    else
+        (void) sd_bus_reply_method_return(peer_pending_call(pending), "sh", id, fd);
 }
 
 static int method_open_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
+    _cleanup_(peer_pending_freep) PeerPending *pending = NULL;
     Manager *manager = userdata;
     int r;
 
-    r = queue_open(manager->queue, on_opened, sd_bus_message_ref(m));
-    if (r >= 0)
-        return 1;
-    sd_bus_message_unref(m);
-    return set_error(error, r);
+    r = peer_pending_new(&pending, manager->server, m, 0, error);
+    if (r < 0)
+        return r;
+    r = queue_open(manager->queue, on_opened, pending);
+    if (r < 0)
+        return set_error(error, r);
+    (void) TAKE_PTR(pending); /* on_opened() has it, or had it */
+    return 1;
 }
 
 /* ---- Commit ---- */
@@ -202,31 +203,48 @@ static int read_envelope(sd_bus_message *m, Envelope **ret)
 
 typedef struct Commit {
     Manager *manager;
-    sd_bus_message *call;
+    PeerPending *pending;
+    Envelope *envelope; /* till the queue has it */
 } Commit;
+
+static Commit *commit_free(Commit *c)
+{
+    if (!c)
+        return NULL;
+    peer_pending_free(c->pending);
+    envelope_free(c->envelope);
+    free(c);
+    return NULL;
+}
+DEFINE_CLEANUP(Commit, commit_free);
+
+static size_t envelope_weight(const Envelope *e)
+{
+    size_t n = strlen(e->sender);
+
+    for (size_t i = 0; i < e->n_recipients; i++)
+        n += strlen(e->recipients[i]) + sizeof(e->recipients[i]);
+    return n;
+}
 
 static void on_committed(int error, void *userdata)
 {
-    Commit *c = userdata;
-    sd_bus_message *call = c->call;
+    _cleanup_(commit_freep) Commit *c = userdata;
+    sd_bus_message *call = peer_pending_call(c->pending);
 
-    if (error >= 0)
-        c->manager->n_received++;
-    free(c);
     if (error < 0) {
         reply_error(call, error);
         return;
     }
+    c->manager->n_received++;
     (void) sd_bus_reply_method_return(call, NULL);
-    sd_bus_message_unref(call);
 }
 
 static int method_commit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
+    _cleanup_(commit_freep) Commit *c = NULL;
     Manager *manager = userdata;
-    Envelope *envelope = NULL;
     const char *text;
-    Commit *c;
     QueueId id;
     int r;
 
@@ -235,20 +253,21 @@ static int method_commit(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return r;
     if (queue_id_parse(text, &id) < 0)
         return set_error(error, -ENOENT);
-    r = read_envelope(m, &envelope);
+    c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    c->manager = manager;
+    r = read_envelope(m, &c->envelope);
     if (r < 0)
         return set_error(error, r);
-    c = malloc(sizeof(*c));
-    if (!c) {
-        envelope_free(envelope);
-        return -ENOMEM;
-    }
-    *c = (Commit) {.manager = manager, .call = sd_bus_message_ref(m)};
-    r = queue_commit(manager->queue, &id, envelope, on_committed, c);
-    if (r >= 0)
+    r = peer_pending_new(&c->pending, manager->server, m, envelope_weight(c->envelope), error);
+    if (r < 0)
+        return r;
+    r = queue_commit(manager->queue, &id, TAKE_PTR(c->envelope), on_committed, c);
+    if (r >= 0) {
+        (void) TAKE_PTR(c); /* on_committed() frees it */
         return 1;
-    sd_bus_message_unref(m);
-    free(c);
+    }
     /* The same commit again: its first answer was lost. */
     return r == -EALREADY ? sd_bus_reply_method_return(m, NULL) : set_error(error, r);
 }
