@@ -58,7 +58,7 @@ The hosts go on running. All of this as root:
   a shell on the gateway:     {inside(gate, ["bash"])}
   its journal:                {inside(gate, ["journalctl", "-f", "-u", "postern-*"])}
   what it offers on the bus:  {inside(gate, ["busctl", "introspect", "org.postern.Delivery1", "/org/postern/Delivery1"])}
-  the mail that arrived:      {inside(mx, ["sh", "-c", "ls -l /var/lab-mail"])}
+  the mail that arrived:      {inside(mx.peer, ["sh", "-c", "ls -l /var/lab-mail"])}
   send own mail:              {inside(client, ["swaks", "--server", gate.address, "--tls", "--from", "you@client.lab",
                                                "--to", "bob@remote.lab", "--body", "Hello"])}
   stop everything:            kill {os.getpid()}

@@ -68,7 +68,7 @@ class Mx:
     Other keyword arguments are settings of main.cf."""
 
     def __init__(self, peer, domain, certificate, settings):
-        self._peer = peer
+        self.peer = peer
         self.name = f"{peer.name}.lab"
         self.domain = domain
         self.address = peer.address
@@ -91,19 +91,19 @@ class Mx:
         peer.wait_listening(25)
 
     def _write_certificate(self):
-        self._peer.write("/etc/postfix/key.pem", self.certificate.key.read_bytes(), mode=0o600)
-        self._peer.write("/etc/postfix/chain.pem", self.certificate.chain.read_bytes())
+        self.peer.write("/etc/postfix/key.pem", self.certificate.key.read_bytes(), mode=0o600)
+        self.peer.write("/etc/postfix/chain.pem", self.certificate.chain.read_bytes())
 
     def use_certificate(self, certificate):
         """Another certificate, for connections from now on."""
         self.certificate = certificate
         self._write_certificate()
-        self._peer.run(["postfix", "reload"])
+        self.peer.run(["postfix", "reload"])
 
     def set(self, **settings):
         """Change settings of main.cf, for connections from now on."""
-        self._peer.run(["postconf", "-e", *(f"{key} = {value}" for key, value in settings.items())])
-        self._peer.run(["postfix", "reload"])
+        self.peer.run(["postconf", "-e", *(f"{key} = {value}" for key, value in settings.items())])
+        self.peer.run(["postfix", "reload"])
 
     def tlsa(self, usage=3, selector=1, matching=1):
         return self.certificate.tlsa(usage, selector, matching)
@@ -111,7 +111,7 @@ class Mx:
     def messages(self):
         """All messages stored so far, the oldest first."""
         found = []
-        for path in sorted(self._peer.path(STORE).glob("*.eml")):
+        for path in sorted(self.peer.path(STORE).glob("*.eml")):
             sender, recipient, raw = path.read_bytes().split(b"\n", 2)
             found.append(Message(raw.replace(b"\n", b"\r\n"), sender.decode(), [recipient.decode()]))
         return found
@@ -119,7 +119,7 @@ class Mx:
     def wait_messages(self, count=1, timeout=20):
         """Wait until at least count messages are stored; return all of them."""
         def stored():
-            return len(list(self._peer.path(STORE).glob("*.eml"))) >= count
+            return len(list(self.peer.path(STORE).glob("*.eml"))) >= count
 
         try:
             wait_until(stored, timeout, f"{count} messages at {self.name}")
@@ -128,8 +128,8 @@ class Mx:
         return self.messages()
 
     def clear(self):
-        for path in self._peer.path(STORE).iterdir():
+        for path in self.peer.path(STORE).iterdir():
             path.unlink()
 
     def log(self):
-        return self._peer.log.read_text(errors="replace")
+        return self.peer.log.read_text(errors="replace")
