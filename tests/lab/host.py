@@ -81,7 +81,8 @@ class Host(Node):
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._ready.bind(str(self.directory / "notify"))
         environment = {**ENVIRONMENT, "NOTIFY_SOCKET": str(self.directory / "notify"), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-        command = ["systemd-nspawn", "--quiet", "--boot", "--console=pipe", f"--directory={self.root}", f"--hostname={self.name}",
+        # What a real host has and a container by default has not: to lock memory, and to bring a loopback interface up.
+        command = ["systemd-nspawn", "--quiet", "--boot", "--capability=CAP_IPC_LOCK,CAP_NET_ADMIN", "--console=pipe", f"--directory={self.root}", f"--hostname={self.name}",
                    "--keep-unit", "--link-journal=no", f"--machine=lab-{os.getpid()}-{self.name}",
                    f"--network-namespace-path={self.network}", "--notify-ready=yes", "--register=no", "--resolv-conf=off",
                    "--timezone=off", "systemd.firstboot=off"]

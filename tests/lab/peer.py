@@ -44,7 +44,8 @@ class Peer(Node):
     def enter(self):
         if self.init is None:
             return ["chroot", str(self.root)]
-        return ["nsenter", f"--target={self.init}", "--mount", "--uts", "--net", "--pid", f"--root={self.root}", "--wd=/"]
+        # The root is mounted only in the lab's own mount namespace, so it is looked up there.
+        return ["nsenter", f"--target={self.init}", "--mount", "--uts", "--net", "--pid", "chroot", str(self.root)]
 
     def wait_listening(self, port, timeout=20):
         """Wait until something listens on the TCP port, whatever it would say."""
