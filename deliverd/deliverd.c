@@ -16,7 +16,7 @@
 static const DaemonInfo info = {
     .name = "deliverd",
     .identifier = "postern-deliverd",
-    .description = "Keep the mail queue and deliver",
+    .description = "Keep the queue and deliver mail",
     .object_path = "/org/postern/Delivery1",
     .check_config = deliverd_conf_check,
     .has_workers = true,

@@ -11,7 +11,7 @@
 static const DaemonInfo info = {
     .name = "dnsd",
     .identifier = "postern-dnsd",
-    .description = "DNSSEC lookups for mail",
+    .description = "Look names up for mail, with their DNSSEC state",
     .object_path = "/org/postern/Dns1",
     .check_config = manager_check_config,
 };

@@ -29,8 +29,9 @@ static void print_help(const DaemonInfo *info)
            "     --check-config [--root=DIR]  check the configuration (below DIR), print every complaint, exit\n"
            "     --reload                     let the running daemon read its configuration again\n"
            "     --version                    print the version\n"
-           "  -h --help                       print this\n",
-            info->identifier, info->description, info->identifier);
+           "  -h --help                       print this\n\n"
+           "See %s(8) and %s.conf(5).\n",
+            info->identifier, info->description, info->identifier, info->identifier, info->identifier);
 }
 
 static int check_config(const DaemonInfo *info, const char *root)
