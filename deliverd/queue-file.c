@@ -119,7 +119,9 @@ int queue_file_unused(int dir_fd, const QueueId *id)
     return fd < 0 ? negative_errno() : prove_unwritable(fd, 1);
 }
 
-/* Envelope, mode, fsync. The message's bytes are in the file and nobody else can change them. */
+/* Envelope, mode, fsync. The message's bytes are in the file and nobody else can change them. -EIO: what is on the disk is unknown
+ * from now on, and a second fsync() would not tell (the kernel reports a failed write-back once, and forgets the pages). The file
+ * must go; its sender still has the message. */
 static int seal(int fd, uint64_t message_size, const Envelope *envelope)
 {
     _cleanup_free_ char *text = NULL;
@@ -137,10 +139,8 @@ static int seal(int fd, uint64_t message_size, const Envelope *envelope)
         return r;
     }
     if (fchmod(fd, MODE_COMMITTED) < 0 || fsync(fd) < 0) {
-        r = negative_errno();
-        /* Unknown what is on the disk now. It was not answered for, so it must not be found as committed. */
         (void) fchmod(fd, MODE_RECEIVING);
-        return r;
+        return -EIO;
     }
     return 0;
 }
@@ -166,11 +166,13 @@ static int commit_copy(int dir_fd, const QueueId *id, int from, uint64_t size, c
             return n < 0 ? negative_errno() : -EIO;
     }
     r = seal(fd, size, envelope);
-    if (r < 0)
+    if (r < 0) {
+        (void) unlinkat(dir_fd, new.text, 0);
         return r;
+    }
     if (renameat(dir_fd, new.text, dir_fd, path_of(id, "").text) < 0)
         return negative_errno();
-    return queue_dir_sync(dir_fd, queue_id_bucket(id));
+    return queue_dir_sync(dir_fd, queue_id_bucket(id)) < 0 ? -EIO : 0;
 }
 
 int queue_file_commit(int dir_fd, const QueueId *id, const Envelope *envelope, uint64_t *ret_size, bool *ret_copied)
@@ -185,8 +187,8 @@ int queue_file_commit(int dir_fd, const QueueId *id, const Envelope *envelope, u
         return negative_errno();
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    if ((st.st_mode & 07777) == MODE_COMMITTED)
-        return -EALREADY;
+    if ((st.st_mode & 07777) == MODE_COMMITTED) /* by a run that may have ended before its fsync() did */
+        return fsync(fd) < 0 ? -EBADMSG : -EALREADY;
     r = prove_unwritable(fd, LEASE_TRIES);
     if (r == -EOPNOTSUPP)
         copy = true;
@@ -205,6 +207,8 @@ int queue_file_commit(int dir_fd, const QueueId *id, const Envelope *envelope, u
             return negative_errno();
         r = seal(writable, (uint64_t) st.st_size, envelope);
     }
+    if (r == -EIO)
+        (void) queue_file_remove(dir_fd, id);
     if (r < 0)
         return r;
     *ret_size = (uint64_t) st.st_size;

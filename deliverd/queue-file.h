@@ -19,8 +19,8 @@ int queue_dir_sync(int dir_fd, char bucket);
 int queue_file_create(int dir_fd, const QueueId *id);
 
 /* Makes a received message durable with its envelope: proves that nobody has it open for writing any more, appends, protects, syncs. Returns 0 and the
- * message's size; -ENOENT: no such file; -EALREADY: it is committed; -ETXTBSY: somebody can still write; -ENODATA: it is empty; -ENOSPC, -EIO …: not committed, and the file is as
- * before or unusable: remove it. *ret_copied: the file system has no leases, so the message was copied to be sure. */
+ * message's size; -ENOENT: no such file; -EALREADY: it is committed; -ETXTBSY: somebody can still write; -ENODATA: it is empty; -ENOSPC …: not committed, and the
+ * file is as before; -EIO: neither durable nor ever to be, and removed. *ret_copied: the file system has no leases, so the message was copied to be sure. */
 int queue_file_commit(int dir_fd, const QueueId *id, const Envelope *envelope, uint64_t *ret_size, bool *ret_copied);
 
 /* A message of our own, in one go. The same durability. */

@@ -224,7 +224,7 @@ static void commit_done(void *data, int result)
     } else if (result == -EALREADY) {
         result = same_envelope(c->envelope, c->found.envelope) ? 0 : -EINVAL;
         queue_message_commit(q, m, c->found.size, TAKE_PTR(c->found.envelope), TAKE_PTR(c->found.state));
-    } else if (c->text || result == -ENOENT)
+    } else if (c->text || result == -ENOENT || result == -EIO) /* the file is gone */
         queue_index_drop(q, m);
     else /* The sender may try again or discard it. */
         queue_set_status(q, m, QUEUE_RECEIVING);

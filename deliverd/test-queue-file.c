@@ -15,10 +15,23 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "queue-file.h"
+
+/* Takes the C library's place. */
+static bool disk_broken;
+
+int fsync(int fd)
+{
+    if (disk_broken) {
+        errno = EIO;
+        return -1;
+    }
+    return (int) syscall(SYS_fsync, fd);
+}
 
 typedef struct Fixture {
     char path[64];
@@ -98,6 +111,24 @@ static void test_commit(void **state)
     close(fd);
     assert_int_equal(queue_file_remove(f->dir_fd, &id), 0);
     assert_int_equal(queue_file_open(f->dir_fd, &id), -ENOENT);
+}
+
+/* A second fsync() would succeed whatever became of the data: a message whose first one failed must not be committed any more. */
+static void test_broken_disk(void **state)
+{
+    Fixture *f = *state;
+    const QueueId id = queue_id_make(5, 5, 0);
+    _cleanup_(envelope_freep) Envelope *e = envelope("bob@example.com");
+    _cleanup_close_ int fd = queue_file_create(f->dir_fd, &id);
+    uint64_t size;
+    bool copied;
+
+    assert_int_equal(write(fd, "x: y\r\n", 6), 6);
+    fd = close_fd(fd);
+    disk_broken = true;
+    assert_int_equal(queue_file_commit(f->dir_fd, &id, e, &size, &copied), -EIO);
+    disk_broken = false;
+    assert_int_equal(queue_file_commit(f->dir_fd, &id, e, &size, &copied), -ENOENT);
 }
 
 /* A writable mapping would outlive the descriptor; the descriptor that a client gets does not allow one. */
@@ -286,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_broken_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mapping, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_empty_and_insert, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_faked_envelope, set_up, tear_down),
