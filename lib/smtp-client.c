@@ -231,6 +231,10 @@ static void mail_accepted(SmtpClient *c, const SmtpReply *reply)
 
 static void recipient_answered(SmtpClient *c, const SmtpReply *reply)
 {
+    if (c->n_answered == c->n_sent) {
+        end_because(c, SMTP_STAGE_RCPT, 0, "the server answers what it was not asked", false);
+        return;
+    }
     c->replies[c->n_answered++] = *reply;
     if (reply->code / 100 == 2)
         c->n_accepted++;

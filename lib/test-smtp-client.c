@@ -582,6 +582,26 @@ static void test_bad_requests(void **state)
     close_fdp(&fds[1]);
 }
 
+/* A server that says yes to recipients before it was told of them may not be believed. */
+static void test_answers_ahead(void **state)
+{
+    enum { N = 900 };
+    static char replies[(N + 1) * sizeof("250 OK\r\n")];
+    const Line script[] = {GREET, EHLO("250-PIPELINING\r\n"), {"MAIL FROM:<", replies}, END};
+    const char *recipients[N];
+    Fixture *f = *state;
+    SmtpRequest q = request(f);
+
+    for (size_t i = 0; i < N; i++)
+        recipients[i] = "somebody.with.a.rather.long.name@a.rather.long.domain.example.com";
+    for (size_t i = 0; i <= N; i++)
+        strcat(replies, "250 OK\r\n");
+    q.recipients = recipients;
+    q.n_recipients = N;
+    run(f, script, &q);
+    expect_result(f, SMTP_STAGE_RCPT, 0, "the server answers what it was not asked");
+}
+
 #define client_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -600,6 +620,7 @@ int main(void)
         client_test(test_dane),
         client_test(test_offers_in_the_clear_are_forgotten),
         client_test(test_many_recipients),
+        client_test(test_answers_ahead),
         client_test(test_timeout_of_the_attempt),
         client_test(test_bad_requests),
     };
