@@ -234,7 +234,8 @@ static int harden_process(void)
         return -errno;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return -errno;
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    /* SIGIO: somebody opens a file for writing in the instant in which deliverd has a lease on it. */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGIO, SIG_IGN) == SIG_ERR)
         return -errno;
     return 0;
 }
