@@ -4,6 +4,7 @@
 
 #include "alertd-manager.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "alert-mail.h"
@@ -178,6 +179,16 @@ static int start_configuration(Manager *m)
     return 0;
 }
 
+/* Also the name of the spool must be on the disk: it is fsync()ed in, never itself. */
+static int make_spool(const char *state_directory)
+{
+    _cleanup_close_ int fd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || (mkdirat(fd, "spool", 0700) < 0 && errno != EEXIST) || fsync(fd) < 0)
+        return negative_errno();
+    return 0;
+}
+
 static int start_alerts(Manager *m, const char *state_directory)
 {
     _cleanup_free_ char *path = NULL;
@@ -186,8 +197,9 @@ static int start_alerts(Manager *m, const char *state_directory)
 
     if (asprintf(&path, "%s/spool", state_directory) < 0)
         return log_error_errno(-ENOMEM, "Failed to start: %m");
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return log_error_errno(errno, "Failed to make %s: %m", path);
+    r = make_spool(state_directory);
+    if (r < 0)
+        return log_error_errno(r, "Failed to make %s: %m", path);
     r = spool_new(&m->spool, m->event, path);
     if (r < 0)
         return log_error_errno(r, "Failed to open the spool %s: %m", path);

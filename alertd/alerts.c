@@ -245,9 +245,10 @@ static int keep_recipients(SpoolItem *item, char *const *remaining)
 static void end_unstored(Entry *e, bool safe)
 {
     _cleanup_free_ Waiting *w = TAKE_PTR(e->unstored);
+    Matter *m = safe ? NULL : matter_find(e->alerts, e->item->severity, e->item->type, e->item->key);
 
-    if (!safe)
-        matter_free(matter_find(e->alerts, e->item->severity, e->item->type, e->item->key));
+    if (m && !m->held) /* else another one has come meanwhile, and is mailed at the end of the interval */
+        matter_free(m);
     entry_free(e);
     w->done(safe ? 0 : -ENOSPC, w->userdata);
 }

@@ -14,7 +14,8 @@
 
 #include "jobs.h"
 
-#define SPOOL_FILE_MAX (64 * 1024)
+/* Texts and recipients of the greatest length, each character as \uXXXX. */
+#define SPOOL_FILE_MAX (256 * 1024)
 #define SPOOL_PENDING_MAX 4096
 #define TEMPORARY_SUFFIX ".tmp"
 
