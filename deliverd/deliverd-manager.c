@@ -108,6 +108,16 @@ static QueueLimits queue_limits(const DeliverdConf *conf)
     return (QueueLimits) {.messages = conf->max_messages, .free_bytes = conf->min_free_space};
 }
 
+/* The queue's own name must be on the disk, too, before anything in it is answered for. */
+static int make_queue(const char *state_directory)
+{
+    _cleanup_close_ int fd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || (mkdirat(fd, "queue", 0700) < 0 && errno != EEXIST) || fsync(fd) < 0)
+        return negative_errno();
+    return 0;
+}
+
 int manager_open_queue(Manager *m, const char *state_directory)
 {
     const QueueLimits limits = queue_limits(m->conf);
@@ -116,8 +126,9 @@ int manager_open_queue(Manager *m, const char *state_directory)
 
     if (asprintf(&path, "%s/queue", state_directory) < 0)
         return log_error_errno(-ENOMEM, "Failed to open the queue: %m");
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return log_error_errno(negative_errno(), "Failed to make the queue %s: %m", path);
+    r = make_queue(state_directory);
+    if (r < 0)
+        return log_error_errno(r, "Failed to make the queue %s: %m", path);
     r = schedule_new(&m->schedule, m->conf->max_connections);
     if (r >= 0)
         r = queue_new(&m->queue, m->event, m->jobs, path, &limits, &queue_ops, m);
