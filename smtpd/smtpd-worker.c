@@ -163,12 +163,12 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         if (accepted < 0) {
             if (errno == EAGAIN)
                 break;
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                (void) log_warning_errno(errno, "Failed to accept a connection, pausing: %m");
-                pause_socket(socket);
-                return 0;
-            }
-            continue; /* that connection is gone, the next may be well */
+            if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
+                continue; /* that connection is gone, the next may be well */
+            /* No descriptors, no memory, not permitted: at once it would only be the same again. */
+            (void) log_warning_errno(errno, "Failed to accept a connection, pausing: %m");
+            pause_socket(socket);
+            return 0;
         }
         take_connection(socket, listener, accepted, &peer);
     }
