@@ -94,7 +94,8 @@ TlsContexts *tls_contexts_free(TlsContexts *t)
 
 static int follow(TlsContexts *t, const char *certificate)
 {
-    char *name;
+    _cleanup_free_ char *name = NULL;
+    int r;
 
     if (find(t, certificate))
         return 0;
@@ -103,8 +104,11 @@ static int follow(TlsContexts *t, const char *certificate)
     name = strdup(certificate);
     if (!name)
         return -ENOMEM;
-    t->contexts[t->n_contexts++] = (TlsContext) {.certificate = name};
-    return certificate_client_follow(t->client, name);
+    r = certificate_client_follow(t->client, name);
+    if (r < 0)
+        return r;
+    t->contexts[t->n_contexts++] = (TlsContext) {.certificate = TAKE_PTR(name)};
+    return 0;
 }
 
 int tls_contexts_follow(TlsContexts *t, const SmtpdConf *conf)
