@@ -31,6 +31,7 @@ struct MessageSink {
     int fd;
     uint64_t size;
     PeerCall *commit;
+    bool committed;
     const MessageEnvelope *envelope;
     MessageCommitDone done;
     void *userdata;
@@ -316,7 +317,8 @@ MessageSink *message_sink_free(MessageSink *s)
     if (!s)
         return NULL;
     s->fd = close_fd(s->fd);
-    if (!s->envelope) /* never offered for commit */
+    /* Also when a commit was refused, or nobody knows: deliverd discards nothing that it has committed. */
+    if (!s->committed && !s->commit)
         (void) pool_call(s->pool, &discard_method, s->id, build_discard, on_discarded);
     return sink_done(s);
 }
@@ -399,6 +401,7 @@ static void on_committed(sd_bus_message *reply, const sd_bus_error *error, void 
     MessageSink *s = userdata;
 
     s->commit = NULL;
+    s->committed = reply != NULL;
     s->done(reply ? 0 : error_from_bus(error), reply ? NULL : reason_from_bus(error), s->userdata);
 }
 
