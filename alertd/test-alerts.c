@@ -96,7 +96,7 @@ static int setup(void **state)
     f = (Fixture) {.directory = "/tmp/test-alertd-alerts-XXXXXX"};
     if (!mkdtemp(f.directory))
         return -errno;
-    f.config.suppress = (SuppressConfig) {.initial_usec = 100 * USEC_PER_MSEC, .maximum_usec = USEC_PER_SEC};
+    f.config.suppress = (SuppressConfig) {.initial_usec = USEC_PER_SEC, .maximum_usec = 2 * USEC_PER_SEC};
     f.config.n_recipients = 2;
     f.config.recipients[0].address = (char *) "all@example.org";
     f.config.recipients[1].address = (char *) "critical@example.org";
@@ -299,6 +299,13 @@ static void test_full_disk(void **state)
     assert_int_equal(raise_alert(f, ALERT_WARNING, "k2", "s"), 0);
     wait_jobs(f, 3);
     assert_int_equal(alerts_statistics(f->alerts)->held, 0);
+
+    /* One that comes while the first is tried from memory is not forgotten with it. */
+    assert_int_equal(raise_alert(f, ALERT_WARNING, "k2", "another"), 0);
+    assert_int_equal(alerts_statistics(f->alerts)->held, 1);
+    end_job(2, jobs[2].item->recipients, 0, 0);
+    wait_jobs(f, 4);
+    assert_string_equal(jobs[3].item->summary, "another");
 }
 
 int main(void)
