@@ -209,16 +209,16 @@ static json_object *describe_certificate(Manager *m, const Certificate *c)
 {
     json_object *o = json_object_new_object(), *services = json_object_new_array();
 
-    json_object_object_add(o, "name", json_object_new_string(c->name));
-    json_object_object_add(o, "state", json_object_new_string(certificate_state_to_string(certificate_state(c, now_realtime(m)))));
-    json_object_object_add(o, "keyType", json_object_new_string(key_type_to_string(c->key_type)));
-    json_object_object_add(o, "subject", json_object_new_string(c->subject));
-    json_object_object_add(o, "notBeforeUSec", json_object_new_uint64(c->not_before_usec));
-    json_object_object_add(o, "notAfterUSec", json_object_new_uint64(c->not_after_usec));
+    json_object_object_add(o, "Name", json_object_new_string(c->name));
+    json_object_object_add(o, "State", json_object_new_string(certificate_state_to_string(certificate_state(c, now_realtime(m)))));
+    json_object_object_add(o, "KeyType", json_object_new_string(key_type_to_string(c->key_type)));
+    json_object_object_add(o, "Subject", json_object_new_string(c->subject));
+    json_object_object_add(o, "NotBeforeUSec", json_object_new_uint64(c->not_before_usec));
+    json_object_object_add(o, "NotAfterUSec", json_object_new_uint64(c->not_after_usec));
     for (size_t i = 0; i < SERVICES_MAX; i++)
         if (service_conf_may_use(&m->conf->services[i], c->name))
             json_object_array_add(services, json_object_new_string(m->conf->services[i].name));
-    json_object_object_add(o, "services", services);
+    json_object_object_add(o, "Services", services);
     return o;
 }
 
@@ -232,11 +232,11 @@ int certd_bus_describe(void *userdata, char **ret_json)
 
     for (size_t i = 0; (c = store_get(m->store, i)); i++)
         json_object_array_add(certificates, describe_certificate(m, c));
-    json_object_object_add(o, "certificates", certificates);
-    json_object_object_add(o, "connections", json_object_new_int64(peer_server_connections(m->server)));
-    json_object_object_add(o, "signatures", json_object_new_uint64(m->n_signed));
-    json_object_object_add(o, "refused", json_object_new_uint64(m->n_refused));
-    json_object_object_add(o, "slowed", json_object_new_uint64(m->n_slowed));
+    json_object_object_add(o, "Certificates", certificates);
+    json_object_object_add(o, "Connections", json_object_new_int64(peer_server_connections(m->server)));
+    json_object_object_add(o, "Signatures", json_object_new_uint64(m->n_signed));
+    json_object_object_add(o, "Refused", json_object_new_uint64(m->n_refused));
+    json_object_object_add(o, "Slowed", json_object_new_uint64(m->n_slowed));
     text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
     if (!text)
         return -ENOMEM;

@@ -249,19 +249,19 @@ int deliverd_bus_describe(void *userdata, char **ret_json)
     Manager *m = userdata;
     char *text;
 
-    json_object_object_add(o, "messages", json_object_new_int64(queue_count(m->queue, QUEUE_COMMITTED)));
-    json_object_object_add(o, "receiving", json_object_new_int64(queue_count(m->queue, QUEUE_RECEIVING)));
-    json_object_object_add(o, "waitingDeliveries", json_object_new_int64(schedule_count(m->schedule, SCHEDULE_WAITING)));
-    json_object_object_add(o, "readyDeliveries", json_object_new_int64(schedule_count(m->schedule, SCHEDULE_READY)));
-    json_object_object_add(o, "runningDeliveries", json_object_new_int64(schedule_count(m->schedule, SCHEDULE_RUNNING)));
-    json_object_object_add(o, "received", json_object_new_uint64(m->n_received));
-    json_object_object_add(o, "delivered", json_object_new_uint64(m->n_delivered));
-    json_object_object_add(o, "deferred", json_object_new_uint64(m->n_deferred));
-    json_object_object_add(o, "failed", json_object_new_uint64(m->n_bounced));
-    json_object_object_add(o, "connections", json_object_new_int64(peer_server_connections(m->server)));
+    json_object_object_add(o, "Messages", json_object_new_int64(queue_count(m->queue, QUEUE_COMMITTED)));
+    json_object_object_add(o, "Receiving", json_object_new_int64(queue_count(m->queue, QUEUE_RECEIVING)));
+    json_object_object_add(o, "WaitingDeliveries", json_object_new_int64(schedule_count(m->schedule, SCHEDULE_WAITING)));
+    json_object_object_add(o, "ReadyDeliveries", json_object_new_int64(schedule_count(m->schedule, SCHEDULE_READY)));
+    json_object_object_add(o, "RunningDeliveries", json_object_new_int64(schedule_count(m->schedule, SCHEDULE_RUNNING)));
+    json_object_object_add(o, "Received", json_object_new_uint64(m->n_received));
+    json_object_object_add(o, "Delivered", json_object_new_uint64(m->n_delivered));
+    json_object_object_add(o, "Deferred", json_object_new_uint64(m->n_deferred));
+    json_object_object_add(o, "Failed", json_object_new_uint64(m->n_bounced));
+    json_object_object_add(o, "Connections", json_object_new_int64(peer_server_connections(m->server)));
     if (m->workers)
         worker_pool_counters(m->workers, describe_counter, workers);
-    json_object_object_add(o, "workers", workers);
+    json_object_object_add(o, "Workers", workers);
     text = strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
     if (!text)
         return -ENOMEM;
