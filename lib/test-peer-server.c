@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -424,6 +425,34 @@ static void test_garbage_is_dropped(void **state)
     assert_int_equal(peer_server_connections(h->server), 1);
 }
 
+/* sd-bus takes messages of up to 128 MB and makes room for one as soon as it has read the header. The units' LimitDATA= has that fail. */
+static void test_large_message_is_dropped(void **state)
+{
+    static const uint8_t header[16] = {'l', 1, 0, 1, 0, 0, 0, 7, 1, 0, 0, 0, 16, 0, 0, 0}; /* of 112 MB */
+    struct rlimit before, limit;
+    Host *h = *state;
+    _cleanup_(sd_bus_close_unrefp) sd_bus *good = host_client(h);
+    _cleanup_close_ int fd = host_connect(h);
+    char text[128];
+    int n;
+
+    host_wait_connections(h, 2);
+    n = snprintf(text, sizeof(text), "%cAUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", 0);
+    assert_int_equal(send(fd, text, (size_t) n, MSG_NOSIGNAL), n);
+    while (recv(fd, text, sizeof(text), 0) < 0) /* authenticated */
+        host_run(h);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    limit = (struct rlimit) {MIN(before.rlim_cur, (rlim_t) 96 * 1024 * 1024), before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_DATA, &limit), 0);
+    assert_int_equal(send(fd, header, sizeof(header), MSG_NOSIGNAL), sizeof(header));
+    while (h->n_dropped == 0)
+        host_run(h);
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = host_call(h, good, TEST_PATH, TEST_INTERFACE, "Echo", "still here");
+    assert_false(sd_bus_message_is_method_error(m, NULL));
+    assert_int_equal(peer_server_connections(h->server), 1);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+}
+
 static void test_connection_limit_per_uid(void **state)
 {
     Host *h = *state;
@@ -601,6 +630,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_attached_data_dies_with_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(test_garbage_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_message_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connection_limit_per_uid, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unread_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
