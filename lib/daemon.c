@@ -234,8 +234,9 @@ static int harden_process(void)
         return -errno;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return -errno;
-    /* SIGIO: somebody opens a file for writing in the instant in which deliverd has a lease on it. */
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGIO, SIG_IGN) == SIG_ERR)
+    /* What ends a process by default and is an error of a call anyway. SIGIO: somebody opens a file for writing in the instant in
+     * which deliverd has a lease on it. SIGXFSZ: a message grew to LimitFSIZE=. */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGIO, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
         return -errno;
     return 0;
 }

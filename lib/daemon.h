@@ -28,7 +28,7 @@ typedef struct DaemonInfo {
  * what it answers). Returns 1 to go on with *ret_mode, 0 when all is done, negative errno after an error was printed. */
 int daemon_parse_argv(const DaemonInfo *info, int argc, char *argv[], DaemonMode *ret_mode);
 
-/* A default event loop: SIGTERM and SIGINT call stop, SIGHUP calls reload (either may be NULL: exit the loop, ignore), SIGPIPE and SIGIO ignored,
+/* A default event loop: SIGTERM and SIGINT call stop, SIGHUP calls reload (either may be NULL: exit the loop, ignore), SIGPIPE, SIGIO and SIGXFSZ ignored,
  * watchdog on when systemd wants it. userdata goes to both; a stop that returns negative errno ends the loop with it, what reload returns is not looked at (it
  * has logged). SIGCHLD is blocked for sd_event_add_child(). Also umask 0077, PR_SET_DUMPABLE 0, no core dumps. */
 typedef int (*DaemonHandler)(void *userdata);
