@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Composes the mail. Text is made printable first and encoded then (RFC 2047 in the subject, quoted-printable in the body), so what leaves here is ASCII
- * whatever came in. It must never put anything into a header that it has not looked at. */
+/* Composes the mail. Text is made printable first and encoded then (RFC 2047 in the subject, quoted-printable in the body), so
+ * what leaves here is ASCII whatever came in. It must never put anything into a header that it has not looked at. */
 
 #include "alert-mail.h"
 

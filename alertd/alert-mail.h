@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* An alert as a mail message (RFC 5322, MIME). What daemons put into an alert may come from strangers (a reply, a certificate's name), so nothing of it can end a header or a
- * line where it should not. Pure. */
+/* An alert as a mail message (RFC 5322, MIME). What daemons put into an alert may come from strangers (a reply, a certificate's
+ * name), so nothing of it can end a header or a line where it should not. Pure. */
 
 #include <stddef.h>
 #include <stdint.h>

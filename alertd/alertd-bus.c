@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Methods, properties and the signal of alertd. What a caller may say is bounded here; Raise is answered when the alert is safe. */
+/* Methods, properties and the signal of alertd. What a caller may say is bounded here; Raise is answered when the alert is
+ * safe. */
 
 #include "alertd-bus.h"
 

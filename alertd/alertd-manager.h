@@ -27,7 +27,8 @@ typedef struct Manager {
     PeerObject system_objects[ALERTD_SYSTEM_OBJECTS + 1];
 } Manager;
 
-/* Event loop, configuration, spool in state_directory, buses: what is left afterwards is to enter the sandbox and to run. Logs what goes wrong. */
+/* Event loop, configuration, spool in state_directory, buses: what is left afterwards is to enter the sandbox and to run. Logs
+ * what goes wrong. */
 int manager_new(Manager **ret, const char *state_directory);
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* alertd mails what an administrator must know: by its own spool and its own SMTP client, so that alerts arrive when delivery does not work.
+/* alertd mails what an administrator must know: by its own spool and its own SMTP client, so that alerts arrive when delivery
+ * does not work.
  *
- * SECURITY: it takes text from the other daemons, part of which comes from strangers, asks dnsd for addresses, and speaks SMTP with the mail servers of the alerts'
- * recipients. It has no key and never sees the queue. */
+ * SECURITY: it takes text from the other daemons, part of which comes from strangers, asks dnsd for addresses, and speaks SMTP
+ * with the mail servers of the alerts' recipients. It has no key and never sees the queue. */
 
 #include "alertd-manager.h"
 #include "log.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From a raised alert to a mail: suppress.c says whether to mail or to hold, spool.c keeps, sender.c mails. A matter is what suppression counts by: severity,
- * type and key. Nothing here blocks, and nothing is forgotten before it is mailed, refused or too old. */
+/* From a raised alert to a mail: suppress.c says whether to mail or to hold, spool.c keeps, sender.c mails. A matter is what
+ * suppression counts by: severity, type and key. Nothing here blocks, and nothing is forgotten before it is mailed, refused or
+ * too old. */
 
 #include "alerts.h"
 
@@ -48,7 +49,8 @@ struct Alerts {
     AlertsStatistics statistics;
 };
 
-/* Who waits for an entry to be durable. It does not hold the entry, which may be mailed and gone before the next store of it ends. */
+/* Who waits for an entry to be durable. It does not hold the entry, which may be mailed and gone before the next store of it
+ * ends. */
 struct Waiting {
     Alerts *alerts;
     Entry *entry; /* to be mailed when stored; NULL: held, only stored */
@@ -129,7 +131,8 @@ static int matter_new(Alerts *a, AlertSeverity severity, AlertType type, const c
     char *copy;
 
     if (a->n_matters >= ALERT_MATTERS_MAX) {
-        /* The oldest that holds nothing back: the worst that comes of it is a mail more. There is always one, since held ones are in the spool, which is smaller. */
+        /* The oldest that holds nothing back: the worst that comes of it is a mail more. There is always one, since held ones are
+         * in the spool, which is smaller. */
         TAILQ_FOREACH(old, &a->matters, matters)
             if (!old->held)
                 break;
@@ -240,8 +243,8 @@ static int keep_recipients(SpoolItem *item, char *const *remaining)
     return 0;
 }
 
-/* An alert that is not in the spool, since the disk is full or broken, is safe when it is mailed. If it could not be mailed either, who raised it keeps it, and when it comes again
- * it is a first one again. */
+/* An alert that is not in the spool, since the disk is full or broken, is safe when it is mailed. If it could not be mailed
+ * either, who raised it keeps it, and when it comes again it is a first one again. */
 static void end_unstored(Entry *e, bool safe)
 {
     _cleanup_free_ Waiting *w = TAKE_PTR(e->unstored);

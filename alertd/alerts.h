@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* All alerts that alertd holds: those to be mailed now, those held back and counted, those to be tried again. What is here is also in the spool. */
+/* All alerts that alertd holds: those to be mailed now, those held back and counted, those to be tried again. What is here is
+ * also in the spool. */
 
 #include "sender.h"
 #include "spool.h"
@@ -49,8 +50,9 @@ typedef struct AlertsRaise {
     const char *origin; /* role name */
 } AlertsRaise;
 
-/* done: when the alert is durable, or counted in one that is, or mailed although it could not be stored, or needs no mail (0); or with what prevented that. Called from the loop, or at once if nothing has to be stored. -ENOBUFS: the spool is full;
- * -EDQUOT: this origin has its share. */
+/* done: when the alert is durable, or counted in one that is, or mailed although it could not be stored, or needs no mail (0); or
+ * with what prevented that. Called from the loop, or at once if nothing has to be stored. -ENOBUFS: the spool is full; -EDQUOT:
+ * this origin has its share. */
 int alerts_raise(Alerts *a, const AlertsRaise *raise, SpoolDone done, void *userdata);
 
 unsigned alerts_pending(const Alerts *a);

@@ -124,7 +124,8 @@ static int add_host(Route *r, const char *name, unsigned preference)
     size_t at = r->n_hosts;
     char *copy;
 
-    /* Sorted, the best first; beyond the limit the worst falls out. Equal preferences stay in the order dnsd gave, which libunbound rotates. */
+    /* Sorted, the best first; beyond the limit the worst falls out. Equal preferences stay in the order dnsd gave, which
+     * libunbound rotates. */
     while (at > 0 && r->hosts[at - 1].preference > preference)
         at--;
     if (at >= ROUTE_HOSTS_MAX)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Where to connect to: the addresses of a relay, or of a domain's mail servers in the order of their preference (RFC 5321, section 5.1; RFC 7505), found through dnsd. Alerts are
- * mailed opportunistically; what is bogus is not used all the same. */
+/* Where to connect to: the addresses of a relay, or of a domain's mail servers in the order of their preference (RFC 5321,
+ * section 5.1; RFC 7505), found through dnsd. Alerts are mailed opportunistically; what is bogus is not used all the same. */
 
 #include <sys/socket.h>
 
@@ -18,8 +18,8 @@ typedef struct RouteTarget {
 
 typedef struct Route Route;
 
-/* error: 0 with at least one target; -EAGAIN: later perhaps; -EHOSTUNREACH: this domain takes no mail. reason says why in words. Called once, never from inside route_new_…();
- * the callee may free the route. */
+/* error: 0 with at least one target; -EAGAIN: later perhaps; -EHOSTUNREACH: this domain takes no mail. reason says why in words.
+ * Called once, never from inside route_new_…(); the callee may free the route. */
 typedef void (*RouteDone)(Route *r, int error, const char *reason, void *userdata);
 
 /* Of the mail servers of domain, port 25. */

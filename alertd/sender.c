@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A job is one alert. Its recipients are gone through in groups that share a way (all of them by a relay, those of one domain otherwise), each way target by target, until a
- * server has taken the message or said no for good. Replies of servers are shown to people and decide over retries, nothing else. */
+/* A job is one alert. Its recipients are gone through in groups that share a way (all of them by a relay, those of one domain
+ * otherwise), each way target by target, until a server has taken the message or said no for good. Replies of servers are shown
+ * to people and decide over retries, nothing else. */
 
 #include "sender.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Mails alerts by SMTP, a few at a time: by the relay, or to each recipient domain's mail servers. TLS is used when it is offered and given up when it does not
- * work: an alert that TLS is broken must not wait for TLS. One try; when to try again is the caller's to decide. */
+/* Mails alerts by SMTP, a few at a time: by the relay, or to each recipient domain's mail servers. TLS is used when it is offered
+ * and given up when it does not work: an alert that TLS is broken must not wait for TLS. One try; when to try again is the
+ * caller's to decide. */
 
 #include "alertd-conf.h"
 #include "peer-client.h"

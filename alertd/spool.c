@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Files of the spool. One thread writes, so that fsync does not hold up the loop and order is kept without further ado. It must never touch a path outside its
- * directory: everything goes through the directory's descriptor and names that it made itself. */
+/* Files of the spool. One thread writes, so that fsync does not hold up the loop and order is kept without further ado. It must
+ * never touch a path outside its directory: everything goes through the directory's descriptor and names that it made itself. */
 
 #include "spool.h"
 

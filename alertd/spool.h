@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The alerts that alertd still has to mail: one file for each, JSON, in its spool directory. A file is replaced as a whole (written beside, fsync, rename, fsync of the
- * directory), so after a crash an alert is there as it was last stored. Writing is done by a thread; in the order of the calls. */
+/* The alerts that alertd still has to mail: one file for each, JSON, in its spool directory. A file is replaced as a whole
+ * (written beside, fsync, rename, fsync of the directory), so after a crash an alert is there as it was last stored. Writing is
+ * done by a thread; in the order of the calls. */
 
 #include <systemd/sd-event.h>
 
@@ -48,7 +49,8 @@ int spool_scan(Spool *s, SpoolEach each, void *userdata, unsigned *ret_broken);
 /* Gives item, a new one, its id. */
 int spool_assign_id(Spool *s, SpoolItem *item);
 
-/* Stores the item, new or again. done (may be NULL) is called when it is durable, or with the error (-ENOSPC …). item is copied. */
+/* Stores the item, new or again. done (may be NULL) is called when it is durable, or with the error (-ENOSPC …). item is
+ * copied. */
 typedef void (*SpoolDone)(int result, void *userdata);
 int spool_store(Spool *s, const SpoolItem *item, SpoolDone done, void *userdata);
 /* Forgets it; not waited for: an alert that comes back after a crash is mailed twice, which is better than never. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How often the same alert is mailed. The first at once; then at most one mail in an interval, which starts with initial_usec and grows (next = initial + 2 × last) up to
- * maximum_usec; it tells how many were held back. An interval in which nothing happened ends the matter. Pure; times are of any clock, in µs. */
+/* How often the same alert is mailed. The first at once; then at most one mail in an interval, which starts with initial_usec and
+ * grows (next = initial + 2 × last) up to maximum_usec; it tells how many were held back. An interval in which nothing happened
+ * ends the matter. Pure; times are of any clock, in µs. */
 
 #include <stdint.h>
 

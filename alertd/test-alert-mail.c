@@ -31,7 +31,8 @@ static AlertMail example(const char *summary, const char *body)
     };
 }
 
-/* What must hold for every message: 7-bit, CRLF only, lines within bounds, exactly one blank line between header and body first. */
+/* What must hold for every message: 7-bit, CRLF only, lines within bounds, exactly one blank line between header and body
+ * first. */
 static void check_form(const char *m, size_t size)
 {
     size_t column = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Which servers are tried for which recipients, and what their replies make of them. This file stands for the SMTP client and for dnsd's answers; connections
- * go to a port of the loopback where nobody has to listen. */
+/* Which servers are tried for which recipients, and what their replies make of them. This file stands for the SMTP client and for
+ * dnsd's answers; connections go to a port of the loopback where nobody has to listen. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -175,7 +175,8 @@ static void test_store_and_scan(void **state)
     assert_int_equal(f->results[0], 0);
     assert_int_equal(f->results[1], 0);
 
-    /* A second daemon on the same directory sees what is there, not what is half written, and leaves alone what is none of ours. */
+    /* A second daemon on the same directory sees what is there, not what is half written, and leaves alone what is none of
+     * ours. */
     write_file(f, "fedcba9876543210.tmp", "{");
     write_file(f, "fedcba9876543210", "{ \"id\": ");
     f->spool = spool_free(f->spool);

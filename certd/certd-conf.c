@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The keys of certd.conf. Who is a service, and which side of a handshake it signs for, is no setting: it is part of the boundary between the daemons. */
+/* The keys of certd.conf. Who is a service, and which side of a handshake it signs for, is no setting: it is part of the boundary
+ * between the daemons. */
 
 #include "certd-conf.h"
 

@@ -7,7 +7,8 @@
 #include "role.h"
 #include "tls-signable.h"
 
-/* A service that TLS handshakes are signed for. The table of those there are is in certd-conf.c; a connection is one's by its role. */
+/* A service that TLS handshakes are signed for. The table of those there are is in certd-conf.c; a connection is one's by its
+ * role. */
 typedef struct ServiceConf {
     const char *name; /* as in [Service NAME] */
     Role role;

@@ -2,8 +2,8 @@
 
 /* postern-certd: holds the private keys of the suite and signs TLS handshakes with them.
  *
- * It talks to smtpd and deliverd over its peer socket, to alertd, and to people over the system bus; it has no network. It must never
- * hand out a key, and never sign what is not a TLS handshake. */
+ * It talks to smtpd and deliverd over its peer socket, to alertd, and to people over the system bus; it has no network. It must
+ * never hand out a key, and never sign what is not a TLS handshake. */
 
 #include "certd-manager.h"
 #include "log.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Certificates and the signatures made with their keys. It must never hand out a key in any form; what is exported from a Certificate is public. */
+/* Certificates and the signatures made with their keys. It must never hand out a key in any form; what is exported from a
+ * Certificate is public. */
 
 #include "certificate.h"
 

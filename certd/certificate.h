@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A certificate with its chain and its private key: what the store holds under a name. Immutable and counted, so that a signature under way keeps the
- * one it began with while the store has got a new one. The key never comes out; there is only certificate_sign(). */
+/* A certificate with its chain and its private key: what the store holds under a name. Immutable and counted, so that a signature
+ * under way keeps the one it began with while the store has got a new one. The key never comes out; there is only
+ * certificate_sign(). */
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -43,7 +44,8 @@ typedef struct Certificate {
     bool self_signed;
 } Certificate;
 
-/* Letters, digits, '.', '-', '_', not beginning with '.' or '-': fit for a file name, a configuration value and a D-Bus string. */
+/* Letters, digits, '.', '-', '_', not beginning with '.' or '-': fit for a file name, a configuration value and a D-Bus
+ * string. */
 bool certificate_name_valid(const char *name);
 
 /* From PEM. -EBADMSG, -EKEYREJECTED (another key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */
@@ -64,7 +66,7 @@ bool certificate_equal(const Certificate *a, const Certificate *b);
 /* The data of a TLSA record, "3 1 1 …"; malloc'ed. */
 int certificate_tlsa(const Certificate *c, char **ret);
 
-/* Signs message; the caller has made sure that scheme suits the key and message is a handshake's. signature has room for CERTIFICATE_SIGNATURE_MAX. May be called
- * from any thread. -EIO if OpenSSL fails. */
+/* Signs message; the caller has made sure that scheme suits the key and message is a handshake's. signature has room for
+ * CERTIFICATE_SIGNATURE_MAX. May be called from any thread. -EIO if OpenSSL fails. */
 int certificate_sign(const Certificate *c, const SignatureScheme *scheme, const uint8_t *message, size_t size, uint8_t *signature,
         size_t *ret_size);

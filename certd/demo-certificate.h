@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The demonstration certificate: self-signed, ECDSA P-256, for this host's name, made at the first start so that TLS works at once. */
+/* The demonstration certificate: self-signed, ECDSA P-256, for this host's name, made at the first start so that TLS works at
+ * once. */
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -10,8 +11,8 @@
 
 #define DEMO_CERTIFICATE_DAYS 365
 
-/* The host's fully qualified name as far as it can be found without asking a network for long, or its plain name; "localhost" at last. malloc'ed. May read /etc/hosts and the
- * like: before the sandbox only. */
+/* The host's fully qualified name as far as it can be found without asking a network for long, or its plain name; "localhost" at
+ * last. malloc'ed. May read /etc/hosts and the like: before the sandbox only. */
 int demo_certificate_host(char **ret);
 
 /* host: subject (if it is not too long for one) and SAN. -EINVAL if it is no host name. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* OpenSSL puts the private numbers of keys onto its secure heap by itself, once there is one. Decoders use ordinary memory on the way; that is what the
- * cleansing functions are for. */
+/* OpenSSL puts the private numbers of keys onto its secure heap by itself, once there is one. Decoders use ordinary memory on the
+ * way; that is what the cleansing functions are for. */
 
 #include "secure-memory.h"
 

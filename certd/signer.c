@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The signing requests. It signs only for a service that certd.conf gives the key to, only for that service's side of a handshake, and only what
- * tls_signable() recognizes. Everything else is an error to the caller, a line in the journal and an alert: a service that asks for it is broken or not its own master.
+/* The signing requests. It signs only for a service that certd.conf gives the key to, only for that service's side of a
+ * handshake, and only what tls_signable() recognizes. Everything else is an error to the caller, a line in the journal and an
+ * alert: a service that asks for it is broken or not its own master.
  *
  * A connection that asks too fast is slowed: its requests wait in its queue, in order, for the tokens of its bucket. */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store on disk. All access goes through the directory's descriptor, so that it works in the sandbox and nobody can move the store away from
- * under certd. Key bytes pass through secure memory only. */
+/* The store on disk. All access goes through the directory's descriptor, so that it works in the sandbox and nobody can move the
+ * store away from under certd. Key bytes pass through secure memory only. */
 
 #include "store.h"
 
@@ -256,7 +256,8 @@ static Certificate *list_find(const CertificateList *l, const char *name)
     return NULL;
 }
 
-/* Keeps the key of a certificate that was replaced, for the handshakes that began with it. One that was deleted is gone at once. */
+/* Keeps the key of a certificate that was replaced, for the handshakes that began with it. One that was deleted is gone at
+ * once. */
 static void store_retire(Store *s, Certificate *c)
 {
     certificate_unref(s->retired[RETIRED_MAX - 1].certificate);

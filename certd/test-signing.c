@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* certd and its client together, over a real peer socket on one loop: handshakes with the key in certd, everything that it must refuse, a certificate that
- * changes, a link that is lost in the middle. The test's own uid plays the service; who is one is tested with the roles and on booted hosts. */
+/* certd and its client together, over a real peer socket on one loop: handshakes with the key in certd, everything that it must
+ * refuse, a certificate that changes, a link that is lost in the middle. The test's own uid plays the service; who is one is
+ * tested with the roles and on booted hosts. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store in a temporary directory: what was written is read again, what is wrong is refused as a whole with its reason, and keys sign what they should. */
+/* The store in a temporary directory: what was written is read again, what is wrong is refused as a whole with its reason, and
+ * keys sign what they should. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What TLS really signs is accepted, taken from handshakes by OpenSSL; everything else is refused, among it the same messages with any byte missing. */
+/* What TLS really signs is accepted, taken from handshakes by OpenSSL; everything else is refused, among it the same messages
+ * with any byte missing. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Recognizes what TLS signs, byte for byte. Everything that is not exactly that is refused; nothing is guessed, skipped or repaired.
+/* Recognizes what TLS signs, byte for byte. Everything that is not exactly that is refused; nothing is guessed, skipped or
+ * repaired.
  *
- * The three forms cannot be confused with each other: 64 spaces are followed by a 'T', the randoms of TLS 1.2 by curve type 3, and a transcript begins with a
- * ClientHello of version 3.3. */
+ * The three forms cannot be confused with each other: 64 spaces are followed by a 'T', the randoms of TLS 1.2 by curve type 3,
+ * and a transcript begins with a ClientHello of version 3.3. */
 
 #include "tls-signable.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The generic cell rate algorithm: instead of a number of tokens, the time at which the bucket would be full again. No division a request, no loss by
- * rounding, one number of state. */
+/* The generic cell rate algorithm: instead of a number of tokens, the time at which the bucket would be full again. No division a
+ * request, no loss by rounding, one number of state. */
 
 #include "token-bucket.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How fast one may ask. A bucket fills with rate tokens a second up to burst; each request takes one. When it is empty requests are not refused but
- * told how long to wait, each behind the one before. Pure: the caller brings the time. */
+/* How fast one may ask. A bucket fills with rate tokens a second up to burst; each request takes one. When it is empty requests
+ * are not refused but told how long to wait, each behind the one before. Pure: the caller brings the time. */
 
 #include <stdbool.h>
 #include <stdint.h>

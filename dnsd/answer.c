@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Reads DNS messages with glibc's ns_*() functions. What is in them was written by strangers: nothing here trusts a length, and every list has a limit. It
- * judges by what it is given and must never ask anybody. */
+/* Reads DNS messages with glibc's ns_*() functions. What is in them was written by strangers: nothing here trusts a length, and
+ * every list has a limit. It judges by what it is given and must never ask anybody. */
 
 #include "answer.h"
 
@@ -210,7 +210,8 @@ static int read_records(ns_msg *message, ResolveAnswer *a, uint16_t type)
     return 0;
 }
 
-/* How long "there is none" holds: the SOA's own TTL or its last field, whichever is less (RFC 2308, section 5). Without SOA: not at all. */
+/* How long "there is none" holds: the SOA's own TTL or its last field, whichever is less (RFC 2308, section 5). Without SOA: not
+ * at all. */
 static int read_negative_ttl(ns_msg *message, ResolveAnswer *a)
 {
     for (int i = 0; i < ns_msg_count(*message, ns_s_ns); i++) {

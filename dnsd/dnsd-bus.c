@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Methods and properties of dnsd. A call is answered when its lookup ends; nothing blocks. Names and types are checked here, before anything is asked in
- * their name. It must never answer what dnsd did not look up. */
+/* Methods and properties of dnsd. A call is answered when its lookup ends; nothing blocks. Names and types are checked here,
+ * before anything is asked in their name. It must never answer what dnsd did not look up. */
 
 #include "dnsd-bus.h"
 

@@ -34,8 +34,8 @@ int dns_config_load(DnsConfig **ret, const char *root, ConfReport *report);
 DnsConfig *dns_config_free(DnsConfig *c);
 DEFINE_CLEANUP(DnsConfig, dns_config_free);
 
-/* The owner of a trust anchor in zone-file form ("lab. IN DS 12345 13 2 …", a DNSKEY likewise), in normal form. Checks what comes before the data; the data itself is
- * libunbound's to check. -EINVAL. Pure. */
+/* The owner of a trust anchor in zone-file form ("lab. IN DS 12345 13 2 …", a DNSKEY likewise), in normal form. Checks what comes
+ * before the data; the data itself is libunbound's to check. -EINVAL. Pure. */
 int dns_anchor_owner(const char *anchor, char **ret);
 
 /* "192.0.2.1", "192.0.2.1@5353", "2001:db8::1@53". Pure. */

@@ -24,7 +24,8 @@ typedef struct Manager {
     PeerObject system_objects[DNSD_SYSTEM_OBJECTS + 1];
 } Manager;
 
-/* Event loop, configuration, resolver, buses: what is left afterwards is to enter the sandbox and to run. Logs what goes wrong. */
+/* Event loop, configuration, resolver, buses: what is left afterwards is to enter the sandbox and to run. Logs what goes
+ * wrong. */
 int manager_new(Manager **ret);
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* dnsd looks names up for mail: asynchronously, validating DNSSEC itself with libunbound, and says of every hop how far it can be trusted.
+/* dnsd looks names up for mail: asynchronously, validating DNSSEC itself with libunbound, and says of every hop how far it can be
+ * trusted.
  *
- * SECURITY: it talks to name servers on the Internet and to deliverd and alertd on its peer socket. It has no key, no mail, and nothing on disk. */
+ * SECURITY: it talks to name servers on the Internet and to deliverd and alertd on its peer socket. It has no key, no mail, and
+ * nothing on disk. */
 
 #include "dnsd-manager.h"
 #include "log.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A whole DNS message of a hostile server: type in the first byte, the message after it. What is accepted must be within the limits of resolve.h. */
+/* A whole DNS message of a hostile server: type in the first byte, the message after it. What is accepted must be within the
+ * limits of resolve.h. */
 
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A lookup asks the whole question first. Most answers are secure throughout or have a single hop and are done; otherwise every hop is asked for, all at
- * once, and answer.h combines the verdicts. It keeps no state between lookups: libunbound caches. */
+/* A lookup asks the whole question first. Most answers are secure throughout or have a single hop and are done; otherwise every
+ * hop is asked for, all at once, and answer.h combines the verdicts. It keeps no state between lookups: libunbound caches. */
 
 #include "lookup.h"
 

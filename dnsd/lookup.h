@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One Resolve with all its hops: the question itself, and where the answer is not secure as a whole, a question for each hop, so that whoever decides knows which part
- * of the way can be trusted (dane: a secure alias to an insecure host still has a name to authenticate). */
+/* One Resolve with all its hops: the question itself, and where the answer is not secure as a whole, a question for each hop, so
+ * that whoever decides knows which part of the way can be trusted (dane: a secure alias to an insecure host still has a name to
+ * authenticate). */
 
 #include <systemd/sd-event.h>
 

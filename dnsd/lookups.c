@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table of lookups in flight. When a domain is popular many deliveries ask the same at the same instant; the name servers see one question. It knows
- * nothing of who asks and must never keep an answer: caching is libunbound's. */
+/* The table of lookups in flight. When a domain is popular many deliveries ask the same at the same instant; the name servers see
+ * one question. It knows nothing of who asks and must never keep an answer: caching is libunbound's. */
 
 #include "lookups.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* All lookups in flight. Those for the same name and type are one lookup with several who wait for it; their number has a limit. */
+/* All lookups in flight. Those for the same name and type are one lookup with several who wait for it; their number has a
+ * limit. */
 
 #include "lookup.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The only file that knows libunbound. The library resolves and validates in its own thread and signals on a descriptor that is in our loop; its
- * verdict is taken as it is and never improved on. */
+/* The only file that knows libunbound. The library resolves and validates in its own thread and signals on a descriptor that is
+ * in our loop; its verdict is taken as it is and never improved on. */
 
 #include "resolver.h"
 
@@ -55,8 +55,8 @@ Resolver *resolver_unref(Resolver *r)
 
 /* ---- settings ---- */
 
-/* Sized for the pending lookups dnsd allows, not for libunbound's modest idea of a library. Caches have a limit; what is asked often is fetched before it
- * expires. Answers of the root's key sentinel and the like are of no use to mail. */
+/* Sized for the pending lookups dnsd allows, not for libunbound's modest idea of a library. Caches have a limit; what is asked
+ * often is fetched before it expires. Answers of the root's key sentinel and the like are of no use to mail. */
 static int set_options(struct ub_ctx *ctx, const DnsConfig *c)
 {
     char message_cache[24], record_cache[24], small_cache[24], queries[12], ports[12];
@@ -144,7 +144,8 @@ static int configure(struct ub_ctx *ctx, const DnsConfig *c)
     e = ub_ctx_async(ctx, /* dothread= */ 1);
     if (e != 0)
         return e;
-    /* Settings are checked when the context is finalized, and this call is the documented one that does it and nothing else here. */
+    /* Settings are checked when the context is finalized, and this call is the documented one that does it and nothing else
+     * here. */
     return ub_ctx_zone_remove(ctx, "finalize.invalid.");
 }
 
@@ -164,7 +165,8 @@ static char *first_complaint(const char *said)
     return NULL;
 }
 
-/* As configure(), with what libunbound complained about. It writes that to a stream; afterwards it shall write nowhere: daemons log, libraries do not. */
+/* As configure(), with what libunbound complained about. It writes that to a stream; afterwards it shall write nowhere: daemons
+ * log, libraries do not. */
 static int configure_with_reason(struct ub_ctx *ctx, const DnsConfig *c, char **ret_reason)
 {
     _cleanup_free_ char *said = NULL;
@@ -181,7 +183,8 @@ static int configure_with_reason(struct ub_ctx *ctx, const DnsConfig *c, char **
     (void) fclose(f);
     if (e == UB_NOMEM)
         return -ENOMEM;
-    /* An anchor whose algorithm it does not know is dropped by libunbound with a warning, and its zone would silently count as unsigned. */
+    /* An anchor whose algorithm it does not know is dropped by libunbound with a warning, and its zone would silently count as
+     * unsigned. */
     if (e == 0 && !(said && strstr(said, "has no supported algorithms")))
         return 0;
     *ret_reason = first_complaint(said ? said : "");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* libunbound on the event loop: one context, validating on its own, its work done in a thread of the library. A question here is a single one to
- * libunbound; a Resolve with all its hops is lookup.h's. */
+/* libunbound on the event loop: one context, validating on its own, its work done in a thread of the library. A question here is
+ * a single one to libunbound; a Resolve with all its hops is lookup.h's. */
 
 #include <systemd/sd-event.h>
 
@@ -12,17 +12,19 @@
 typedef struct Resolver Resolver;
 typedef struct ResolverQuery ResolverQuery;
 
-/* Makes a context and has libunbound check its settings. On -EINVAL *ret_reason says what it did not like (malloc'ed). event NULL: only to check a
- * configuration, never to ask. */
+/* Makes a context and has libunbound check its settings. On -EINVAL *ret_reason says what it did not like (malloc'ed). event
+ * NULL: only to check a configuration, never to ask. */
 int resolver_new(Resolver **ret, sd_event *event, const DnsConfig *config, char **ret_reason);
 /* Shared by the lookups that use it: a reload makes a new one and the old one goes with its last lookup. */
 Resolver *resolver_ref(Resolver *r);
 Resolver *resolver_unref(Resolver *r);
 DEFINE_CLEANUP(Resolver, resolver_unref);
 
-/* answer is the callee's. state error or bogus: without records, with the reason. Always from the event loop, never from inside resolver_ask(). */
+/* answer is the callee's. state error or bogus: without records, with the reason. Always from the event loop, never from inside
+ * resolver_ask(). */
 typedef void (*ResolverDone)(ResolveAnswer *answer, void *userdata);
-/* name in normal form, type supported. *ret dies with done. The answer's hops all have the state of the whole: libunbound gives no other. */
+/* name in normal form, type supported. *ret dies with done. The answer's hops all have the state of the whole: libunbound gives
+ * no other. */
 int resolver_ask(Resolver *r, ResolverQuery **ret, const char *name, uint16_t type, ResolverDone done, void *userdata);
 ResolverQuery *resolver_cancel(ResolverQuery *q);
 DEFINE_CLEANUP(ResolverQuery, resolver_cancel);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Which questions a lookup asks, that equal ones are shared, and that it ends in time, all without a network: this file stands for the resolver. */
+/* Which questions a lookup asks, that equal ones are shared, and that it ends in time, all without a network: this file stands
+ * for the resolver. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Parses what peers send as addresses. The domain decides where mail goes and which security holds for it, so it has one form only; the
- * local part belongs to its host and is never changed (RFC 5321, section 2.4). No name is looked up here. */
+/* Parses what peers send as addresses. The domain decides where mail goes and which security holds for it, so it has one form
+ * only; the local part belongs to its host and is never changed (RFC 5321, section 2.4). No name is looked up here. */
 
 #include "address.h"
 
@@ -17,7 +17,8 @@
 
 /* ---- domains ---- */
 
-/* Letters, digits, hyphens (not at the ends of a label), labels of 1 to 63, lower-cased in place. RFC 1123, section 2.1; underscores are no host names. */
+/* Letters, digits, hyphens (not at the ends of a label), labels of 1 to 63, lower-cased in place. RFC 1123, section 2.1;
+ * underscores are no host names. */
 static bool normalize_ldh(char *s)
 {
     size_t label = 0, total = 0;
@@ -133,7 +134,8 @@ static size_t dot_string_length(const char *s, size_t n, bool smtputf8)
     return good;
 }
 
-/* Length of a Quoted-string at the start of s, quotes included; 0 if there is none. RFC 5321: qtextSMTP is printable ASCII, as is what a backslash quotes. */
+/* Length of a Quoted-string at the start of s, quotes included; 0 if there is none. RFC 5321: qtextSMTP is printable ASCII, as is
+ * what a backslash quotes. */
 static size_t quoted_string_length(const char *s, size_t n, bool smtputf8)
 {
     size_t i = 1;
@@ -160,7 +162,8 @@ static size_t quoted_string_length(const char *s, size_t n, bool smtputf8)
     return i < n ? i + 1 : 0;
 }
 
-/* "[192.0.2.1]", "[IPv6:2001:db8::1]" in the form that inet_ntop() gives. General address literals are not used by anybody and are refused. */
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]" in the form that inet_ntop() gives. General address literals are not used by anybody and
+ * are refused. */
 static int parse_literal(const char *s, size_t n, char **ret)
 {
     char text[INET6_ADDRSTRLEN + sizeof(IPV6_TAG)], canonical[INET6_ADDRSTRLEN];

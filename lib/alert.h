@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Raising an alert: handed to alertd, which mails it. While alertd is away alerts wait here, the newest ALERT_PENDING_MAX of them. */
+/* Raising an alert: handed to alertd, which mails it. While alertd is away alerts wait here, the newest ALERT_PENDING_MAX of
+ * them. */
 
 #include "peer-client.h"
 
@@ -31,6 +32,7 @@ const char *alert_type_to_string(AlertType t); /* on the bus and in INI: "Messag
 const char *alert_type_to_title(AlertType t);  /* for people: "Message Delivery" */
 int alert_type_from_string(const char *s, AlertType *ret);
 
-/* key: two alerts with the same key are one matter (suppression is alertd's). summary: one line for the subject; body: what happened, since
- * when, which domain, and what to do. Copies all. Of two that wait with the same type and key only the newer is kept. The client keeps what waits, until it is freed. Never blocks, never fails visibly: alerts must not hinder mail. */
+/* key: two alerts with the same key are one matter (suppression is alertd's). summary: one line for the subject; body: what
+ * happened, since when, which domain, and what to do. Copies all. Of two that wait with the same type and key only the newer is
+ * kept. The client keeps what waits, until it is freed. Never blocks, never fails visibly: alerts must not hinder mail. */
 void alert_raise(PeerClient *alertd, AlertSeverity severity, AlertType type, const char *key, const char *summary, const char *body);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* certd's client: certificates by name, and the signer behind their remote keys. Nothing here waits; a handshake's signature is a call whose answer
- * resumes it.
+/* certd's client: certificates by name, and the signer behind their remote keys. Nothing here waits; a handshake's signature is a
+ * call whose answer resumes it.
  *
- * RemoteSigner.start() runs on the small stack of an async job, so it must stay as shallow as it is: it hands pointers to the peer client. What they point to stays
- * as long as the signature does. */
+ * RemoteSigner.start() runs on the small stack of an async job, so it must stay as shallow as it is: it hands pointers to the
+ * peer client. What they point to stays as long as the signature does. */
 
 #include "certificate-client.h"
 

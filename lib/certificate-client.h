@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Certificates by name from certd, for SSL_CTX: fetches the public part, makes the remote key, signs through certd, and says when a certificate has changed so
- * that new sessions get a new SSL_CTX (running ones keep theirs). */
+/* Certificates by name from certd, for SSL_CTX: fetches the public part, makes the remote key, signs through certd, and says when
+ * a certificate has changed so that new sessions get a new SSL_CTX (running ones keep theirs). */
 
 #include <openssl/ssl.h>
 
@@ -12,11 +12,12 @@
 
 typedef struct CertificateClient CertificateClient;
 
-/* name's certificate is there or is new: make an SSL_CTX with certificate_client_use(). Called again after each change. error: negative errno while
- * certd does not give it (it is asked again on Changed and on reconnection); reason for the log. */
+/* name's certificate is there or is new: make an SSL_CTX with certificate_client_use(). Called again after each change. error:
+ * negative errno while certd does not give it (it is asked again on Changed and on reconnection); reason for the log. */
 typedef void (*CertificateChanged)(CertificateClient *c, const char *name, int error, const char *reason, void *userdata);
 
-/* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. A client takes certd's keep-connected callback for itself. */
+/* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. A client takes certd's
+ * keep-connected callback for itself. */
 int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed, void *userdata);
 CertificateClient *certificate_client_free(CertificateClient *c);
 DEFINE_CLEANUP(CertificateClient, certificate_client_free);

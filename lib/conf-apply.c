@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Applies assignments to a daemon's structures through its table of keys. A wrong value is an error and the target must be thrown away; an
- * unknown name is a warning with the nearest known one, since a newer or older version may know it. */
+/* Applies assignments to a daemon's structures through its table of keys. A wrong value is an error and the target must be thrown
+ * away; an unknown name is a warning with the nearest known one, since a newer or older version may know it. */
 
 #include "conf.h"
 

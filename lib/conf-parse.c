@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Values of configuration keys. Each parser leaves the field as it was when the value is wrong, and says in one sentence what would be right. Pure. */
+/* Values of configuration keys. Each parser leaves the field as it was when the value is wrong, and says in one sentence what
+ * would be right. Pure. */
 
 #include "conf.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Reads configuration files into a list of assignments. inih parses; but it cuts long lines and long section names silently, goes on in the previous section after
- * an unclosed header, takes an indented line for another value of the key before, cuts values at " ;", and does not tell line numbers. So the reader below sees every
- * line first: it counts, refuses what inih would get wrong, keeps the section, and gives inih an empty line in place of what was refused. Indentation has no
- * meaning, lines cannot be continued, and a comment has its own line.
+/* Reads configuration files into a list of assignments. inih parses; but it cuts long lines and long section names silently, goes
+ * on in the previous section after an unclosed header, takes an indented line for another value of the key before, cuts values at
+ * " ;", and does not tell line numbers. So the reader below sees every line first: it counts, refuses what inih would get wrong,
+ * keeps the section, and gives inih an empty line in place of what was refused. Indentation has no meaning, lines cannot be
+ * continued, and a comment has its own line.
  *
  * Reads root's files at start and reload only; memory is bounded by CONF_ASSIGNMENTS_MAX, DROPINS_MAX and CONF_LINE_MAX. */
 
@@ -112,7 +113,8 @@ static void complain(Reader *r, const char *message)
         r->error = k;
 }
 
-/* Reads a line without its end into buffer; returns false at the end of the file. What cannot be given to inih is complained about and becomes "". */
+/* Reads a line without its end into buffer; returns false at the end of the file. What cannot be given to inih is complained
+ * about and becomes "". */
 static bool read_raw_line(Reader *r, char buffer[static CONF_LINE_MAX + 1])
 {
     bool control = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Complaints about a configuration. Their text can quote the files, so it is made printable here, once, for the terminal, the journal and D-Bus. Bounded:
- * a file that is wrong in every line is not worth more than COMPLAINTS_MAX lines. */
+/* Complaints about a configuration. Their text can quote the files, so it is made printable here, once, for the terminal, the
+ * journal and D-Bus. Bounded: a file that is wrong in every line is not worth more than COMPLAINTS_MAX lines. */
 
 #include "conf.h"
 

@@ -4,10 +4,10 @@
 /* Configuration: one INI file and its drop-ins, parsed through a table.
  *
  * NAME.conf is read from /etc/postern, then NAME.conf.d/ (files ending in .conf) from /etc/postern, /run/postern,
- * /usr/local/lib/postern and /usr/lib/postern: all sorted by base name, of equal names the first directory wins, a link
- * to /dev/null masks. Later assignments win; lists accumulate, an empty assignment resets them. inih parses; it cuts
- * lines at about 200 bytes silently, so longer lines are refused here before it sees them. Indentation means nothing, there are no continuation lines, and a comment
- * ('#' or ';') has a line of its own: " ;" within a line is refused.
+ * /usr/local/lib/postern and /usr/lib/postern: all sorted by base name, of equal names the first directory wins, a link to
+ * /dev/null masks. Later assignments win; lists accumulate, an empty assignment resets them. inih parses; it cuts lines at about
+ * 200 bytes silently, so longer lines are refused here before it sees them. Indentation means nothing, there are no continuation
+ * lines, and a comment ('#' or ';') has a line of its own: " ;" within a line is refused.
  *
  * Nothing here logs. Every complaint goes into a ConfReport with file, line and what to do; the caller prints it. A load
  * that has errors returns -EBADMSG and its target must be thrown away: all or nothing. */
@@ -47,9 +47,10 @@ typedef struct ConfKey {
     const void *ltype; /* for the parser: an enum's names, limits */
 } ConfKey;
 
-/* Gives the object that a section's keys write into; NULL with *ret_reason set refuses the section. Called at the start of each run of assignments
- * of one section, with name NULL for plain ones: a section that several files speak of comes several times, so it finds what it made before. The pointer is
- * not used after the next call. Absent callback: target itself, sections have no names. */
+/* Gives the object that a section's keys write into; NULL with *ret_reason set refuses the section. Called at the start of each
+ * run of assignments of one section, with name NULL for plain ones: a section that several files speak of comes several times, so
+ * it finds what it made before. The pointer is not used after the next call. Absent callback: target itself, sections have no
+ * names. */
 typedef void *(*ConfSection)(void *target, const char *section, const char *name, char **ret_reason);
 
 /* Reads and merges the files. root: prefix of all directories, "" for the host (tests use another). Complaints about syntax go

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The start of a daemon. Talks to systemd (descriptors, notification, watchdog), to the terminal (options) and, for --reload, to the running daemon's
- * peer socket. Runs once, before anything from outside is read; must never be called with data of a peer, except through daemon_vtable. */
+/* The start of a daemon. Talks to systemd (descriptors, notification, watchdog), to the terminal (options) and, for --reload, to
+ * the running daemon's peer socket. Runs once, before anything from outside is read; must never be called with data of a peer,
+ * except through daemon_vtable. */
 
 #include "daemon.h"
 
@@ -226,7 +227,8 @@ static int add_signal(sd_event *event, int signo, sd_event_signal_handler_t call
     return sd_event_source_set_floating(source, true);
 }
 
-/* What the memory of this process holds is nobody else's business: no core dumps, no ptrace by the same uid, no readable files. */
+/* What the memory of this process holds is nobody else's business: no core dumps, no ptrace by the same uid, no readable
+ * files. */
 static int harden_process(void)
 {
     umask(0077);
@@ -415,7 +417,8 @@ static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *erro
     return sd_bus_reply_method_return(m, "s", json);
 }
 
-/* On peer sockets the server's access table decides who may call; on the system bus the policy and its table of members for root only. */
+/* On peer sockets the server's access table decides who may call; on the system bus the policy and its table of members for root
+ * only. */
 const sd_bus_vtable daemon_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -24,13 +24,14 @@ typedef struct DaemonInfo {
     bool has_workers; /* --worker is accepted */
 } DaemonInfo;
 
-/* Handles --help, --version, --check-config [--root=DIR] and --reload (calls Reload() on the running daemon's peer socket and prints
- * what it answers). Returns 1 to go on with *ret_mode, 0 when all is done, negative errno after an error was printed. */
+/* Handles --help, --version, --check-config [--root=DIR] and --reload (calls Reload() on the running daemon's peer socket and
+ * prints what it answers). Returns 1 to go on with *ret_mode, 0 when all is done, negative errno after an error was printed. */
 int daemon_parse_argv(const DaemonInfo *info, int argc, char *argv[], DaemonMode *ret_mode);
 
-/* A default event loop: SIGTERM and SIGINT call stop, SIGHUP calls reload (either may be NULL: exit the loop, ignore), SIGPIPE, SIGIO and SIGXFSZ ignored,
- * watchdog on when systemd wants it. userdata goes to both; a stop that returns negative errno ends the loop with it, what reload returns is not looked at (it
- * has logged). SIGCHLD is blocked for sd_event_add_child(). Also umask 0077, PR_SET_DUMPABLE 0, no core dumps. */
+/* A default event loop: SIGTERM and SIGINT call stop, SIGHUP calls reload (either may be NULL: exit the loop, ignore), SIGPIPE,
+ * SIGIO and SIGXFSZ ignored, watchdog on when systemd wants it. userdata goes to both; a stop that returns negative errno ends
+ * the loop with it, what reload returns is not looked at (it has logged). SIGCHLD is blocked for sd_event_add_child(). Also umask
+ * 0077, PR_SET_DUMPABLE 0, no core dumps. */
 typedef int (*DaemonHandler)(void *userdata);
 int daemon_event_new(sd_event **ret, DaemonHandler stop, DaemonHandler reload, void *userdata);
 
@@ -47,9 +48,9 @@ void daemon_notify_stopping(void);
 /* Logs each complaint once (CONFIGURATION_INVALID_ID for errors). */
 void daemon_log_report(const ConfReport *report);
 
-/* org.postern.Daemon1 for any bus of this daemon: Version, Reload(), Describe(). reload fills report and returns negative errno when the
- * new configuration was refused (the old one stays): Reload() answers ConfigurationInvalid with the complaints as text. describe gives
- * a malloc'ed JSON object. */
+/* org.postern.Daemon1 for any bus of this daemon: Version, Reload(), Describe(). reload fills report and returns negative errno
+ * when the new configuration was refused (the old one stays): Reload() answers ConfigurationInvalid with the complaints as text.
+ * describe gives a malloc'ed JSON object. */
 typedef struct DaemonControl {
     int (*reload)(void *userdata, ConfReport *report);
     int (*describe)(void *userdata, char **ret_json);

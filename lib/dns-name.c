@@ -76,7 +76,8 @@ bool dns_name_within(const char *name, const char *zone)
         return true;
     if (n < z || !streq(name + n - z, zone))
         return false;
-    /* The character before must be a dot that separates labels, not one escaped inside a label. An odd number of backslashes escapes it. */
+    /* The character before must be a dot that separates labels, not one escaped inside a label. An odd number of backslashes
+     * escapes it. */
     if (n == z)
         return true;
     if (name[n - z - 1] != '.')

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* An address and a domain of any bytes. The first byte says whether SMTPUTF8 holds. What was accepted is in its one form: parsing it again changes nothing. */
+/* An address and a domain of any bytes. The first byte says whether SMTPUTF8 holds. What was accepted is in its one form: parsing
+ * it again changes nothing. */
 
 #include "fuzz.h"
 

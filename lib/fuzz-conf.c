@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A configuration file with anything in it, through the reader, every parser, and a snapshot, which must say the same as the file. */
+/* A configuration file with anything in it, through the reader, every parser, and a snapshot, which must say the same as the
+ * file. */
 
 #include "fuzz.h"
 

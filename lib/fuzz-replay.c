@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Runs a fuzz target over its corpus as an ordinary test: every file of the directories given. An input has memory of exactly its size, so that
- * sanitizers and valgrind see each byte read too far. */
+/* Runs a fuzz target over its corpus as an ordinary test: every file of the directories given. An input has memory of exactly its
+ * size, so that sanitizers and valgrind see each byte read too far. */
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Record data as a hostile zone can publish it: the parsers must not read beyond it, and a name they accept must be one that is its own normal form. */
+/* Record data as a hostile zone can publish it: the parsers must not read beyond it, and a name they accept must be one that is
+ * its own normal form. */
 
 #include "fuzz.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a fuzz target, lib/fuzz-NAME.c and others, defines: libFuzzer calls it under -Dfuzzers=true, fuzz-replay.c over the corpus in every test run. A broken
- * invariant ends the process by FUZZ_CHECK(). */
+/* What a fuzz target, lib/fuzz-NAME.c and others, defines: libFuzzer calls it under -Dfuzzers=true, fuzz-replay.c over the corpus
+ * in every test run. A broken invariant ends the process by FUZZ_CHECK(). */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A queue, a few threads, and an eventfd that brings the results back to the loop. Threads run jobs and touch this file's queues under the lock, never anything else
- * of the daemon. They end by returning: pthread_exit() would load libgcc_s, which the sandbox forbids. */
+/* A queue, a few threads, and an eventfd that brings the results back to the loop. Threads run jobs and touch this file's queues
+ * under the lock, never anything else of the daemon. They end by returning: pthread_exit() would load libgcc_s, which the sandbox
+ * forbids. */
 
 #include "jobs.h"
 

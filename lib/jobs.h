@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A few threads for what would block the loop: fsync, RSA signatures. A job's run() is called on some thread and touches only its own data;
- * done() is called on the event loop afterwards. */
+/* A few threads for what would block the loop: fsync, RSA signatures. A job's run() is called on some thread and touches only its
+ * own data; done() is called on the event loop afterwards. */
 
 #include <systemd/sd-event.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Journal entries through sd_journal_sendv(), or lines on stderr. One entry is built in one static buffer: no allocation, so that a daemon that
- * runs out of memory can still say so. Must never wait for anything but the journal, and never send a string that was not made printable. */
+/* Journal entries through sd_journal_sendv(), or lines on stderr. One entry is built in one static buffer: no allocation, so that
+ * a daemon that runs out of memory can still say so. Must never wait for anything but the journal, and never send a string that
+ * was not made printable. */
 
 #include "log.h"
 

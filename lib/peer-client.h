@@ -26,12 +26,13 @@ typedef struct PeerMethod {
     bool repeatable;       /* calling it twice does no harm: sent again after a lost link */
 } PeerMethod;
 
-/* Appends the arguments to m. Called inside peer_client_call() when the link is up, later when it is not, and again for a repeated call:
- * what it uses lives as long as the call. Returns negative errno to give up. It must not make, cancel or free calls. */
+/* Appends the arguments to m. Called inside peer_client_call() when the link is up, later when it is not, and again for a
+ * repeated call: what it uses lives as long as the call. Returns negative errno to give up. It must not make, cancel or free
+ * calls. */
 typedef int (*PeerCallBuild)(sd_bus_message *m, void *userdata);
 
-/* The end of a call, always from the event loop, never from inside peer_client_call(): reply, or NULL and error (a named error of the peer,
- * or Unavailable). Both are the client's and die with the callback. */
+/* The end of a call, always from the event loop, never from inside peer_client_call(): reply, or NULL and error (a named error of
+ * the peer, or Unavailable). Both are the client's and die with the callback. */
 typedef void (*PeerCallDone)(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
 
 /* name: "certd"; connects to /run/postern/NAME (or $POSTERN_RUNTIME_DIR/NAME in tests). */
@@ -42,7 +43,8 @@ int peer_client_new(PeerClient **ret, sd_event *event, const char *name);
 typedef int (*PeerClientFetch)(PeerClient *c, const char *name, void *userdata);
 int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name, PeerClientFetch fetch, void *userdata);
 void peer_client_take_fd(PeerClient *c, int fd);
-/* What the fetch waits for, handed over by it: let go when it is answered or the client is freed, so that no answer comes to a dead client. */
+/* What the fetch waits for, handed over by it: let go when it is answered or the client is freed, so that no answer comes to a
+ * dead client. */
 void peer_client_set_fetch_slot(PeerClient *c, sd_bus_slot *slot);
 
 PeerClient *peer_client_free(PeerClient *c); /* pending calls are dropped without their done */
@@ -54,14 +56,16 @@ int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, Pe
 PeerCall *peer_call_cancel(PeerCall *call);
 DEFINE_CLEANUP(PeerCall, peer_call_cancel);
 
-/* Each time the link is up (again), from the event loop, e.g. to fetch state anew. Makes the client connect at once and stay connected. */
+/* Each time the link is up (again), from the event loop, e.g. to fetch state anew. Makes the client connect at once and stay
+ * connected. */
 typedef void (*PeerClientConnected)(PeerClient *c, void *userdata);
 int peer_client_keep_connected(PeerClient *c, PeerClientConnected connected, void *userdata);
 
 /* Handler for a signal of the peer, on this and every later link. Signals come only while there is a link: see keep_connected. */
 int peer_client_match(PeerClient *c, const char *interface, const char *member, sd_bus_message_handler_t handler, void *userdata);
 
-/* One thing of a library module that lives and dies with the client (lib/alert.c): destroy is called first when the client is freed. */
+/* One thing of a library module that lives and dies with the client (lib/alert.c): destroy is called first when the client is
+ * freed. */
 void peer_client_attach(PeerClient *c, void *data, void (*destroy)(void *data));
 void *peer_client_data(const PeerClient *c);
 sd_event *peer_client_event(const PeerClient *c);

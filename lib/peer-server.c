@@ -14,7 +14,8 @@
 #include "bus-direct.h"
 #include "bus-error.h"
 
-/* Answers and signals that wait because the peer does not read. Its socket's buffer (about 200 kB) is full before the first does. */
+/* Answers and signals that wait because the peer does not read. Its socket's buffer (about 200 kB) is full before the first
+ * does. */
 #define PEER_QUEUED_MAX 2048
 
 /* Connections of uids without a role, all together: they are served only to be told so. */

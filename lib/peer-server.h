@@ -3,10 +3,10 @@
 
 /* The serving side of a peer socket: sd-bus without a broker, a caller known by the uid of its socket.
  *
- * Permissions are data: a call whose (interface, member) has no entry in the access table that covers one of the
- * caller's roles is answered AccessDenied; a caller without any role gets UnknownCaller for everything but Hello(). Checked in a filter that runs
- * before any handler. org.freedesktop.DBus.Hello, Peer, Introspectable and Properties.Get/GetAll/… are open to every known role, so that busctl works.
- * Vtables mark all their methods SD_BUS_VTABLE_UNPRIVILEGED: the table above decides, not sd-bus.
+ * Permissions are data: a call whose (interface, member) has no entry in the access table that covers one of the caller's roles
+ * is answered AccessDenied; a caller without any role gets UnknownCaller for everything but Hello(). Checked in a filter that
+ * runs before any handler. org.freedesktop.DBus.Hello, Peer, Introspectable and Properties.Get/GetAll/… are open to every known
+ * role, so that busctl works. Vtables mark all their methods SD_BUS_VTABLE_UNPRIVILEGED: the table above decides, not sd-bus.
  *
  * Limits: PEER_CONNECTIONS_MAX in all, PEER_CONNECTIONS_PER_UID_MAX for each uid, PEER_PENDING_MAX for the calls of a connection
  * that wait for a later answer; a peer whose messages break the protocol or that does not read its answers is dropped, the daemon
@@ -37,8 +37,8 @@ typedef struct PeerObject {
     void *userdata;
 } PeerObject;
 
-/* listen_fd: a listening AF_UNIX stream socket, taken over on success only. access and objects are {}-ended and must outlive the server.
- * description: for logs ("certd"). */
+/* listen_fd: a listening AF_UNIX stream socket, taken over on success only. access and objects are {}-ended and must outlive the
+ * server. description: for logs ("certd"). */
 int peer_server_new(PeerServer **ret, sd_event *event, int listen_fd, const char *description,
         const PeerAccess *access, const PeerObject *objects);
 PeerServer *peer_server_free(PeerServer *s);
@@ -57,14 +57,15 @@ RoleMask peer_caller_roles(const PeerCaller *c);
 void *peer_caller_data(const PeerCaller *c);
 void peer_caller_attach(PeerCaller *c, void *data, void (*destroy)(void *data));
 
-/* A call that is answered later: from the loop, when a job or a question of ours has ended. It holds the message. What waits is bounded
- * for each connection: every call counts with what it carries and PEER_PENDING_COST beside. */
+/* A call that is answered later: from the loop, when a job or a question of ours has ended. It holds the message. What waits is
+ * bounded for each connection: every call counts with what it carries and PEER_PENDING_COST beside. */
 #define PEER_PENDING_MAX (2 * 1024 * 1024)
 #define PEER_PENDING_COST 2048
 typedef struct PeerPending PeerPending;
 
-/* For a handler that will return 1: size is that of its arguments, in bytes. When the connection has too many already, error is set
- * (LimitExceeded) and negative errno returned, for the handler to return. Calls over the system bus are root's and not counted. */
+/* For a handler that will return 1: size is that of its arguments, in bytes. When the connection has too many already, error is
+ * set (LimitExceeded) and negative errno returned, for the handler to return. Calls over the system bus are root's and not
+ * counted. */
 int peer_pending_new(PeerPending **ret, PeerServer *s, sd_bus_message *call, size_t size, sd_bus_error *reterr_error);
 /* To be answered with sd_bus_reply_…(); the pending's own. When the connection has ended meanwhile, the answer goes nowhere. */
 sd_bus_message *peer_pending_call(const PeerPending *p);

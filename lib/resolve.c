@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The client side of dnsd, and the parsers of the records mail needs. Whatever dnsd sends is checked against limits before it is believed: records
- * come from the network in the end. This file must never ask the DNS itself. */
+/* The client side of dnsd, and the parsers of the records mail needs. Whatever dnsd sends is checked against limits before it is
+ * believed: records come from the network in the end. This file must never ask the DNS itself. */
 
 #include "resolve.h"
 
@@ -137,7 +137,8 @@ static int read_records(sd_bus_message *m, ResolveAnswer *a)
     return sd_bus_message_exit_container(m);
 }
 
-/* What cannot be is refused, so that nobody has to think of it: records of a bogus name, a chain that does not end in the canonical name. */
+/* What cannot be is refused, so that nobody has to think of it: records of a bogus name, a chain that does not end in the
+ * canonical name. */
 static bool answer_is_coherent(const ResolveAnswer *a)
 {
     if (a->n_hops == 0 || !streq(a->hops[a->n_hops - 1].name, a->canonical))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Asking dnsd: names and records with the DNSSEC state of every hop. Parsing of the records that mail needs is pure and separate from the call. */
+/* Asking dnsd: names and records with the DNSSEC state of every hop. Parsing of the records that mail needs is pure and separate
+ * from the call. */
 
 #include <netinet/in.h>
 #include <stdint.h>

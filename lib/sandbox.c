@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The allow-list, as tables over the flags. A name that this kernel's or libseccomp's version does not know is left out: what does not exist needs no permission.
- * Whatever is added here is added to what an attacker of a worker can do; say why. */
+/* The allow-list, as tables over the flags. A name that this kernel's or libseccomp's version does not know is left out: what
+ * does not exist needs no permission. Whatever is added here is added to what an attacker of a worker can do; say why. */
 
 #include "sandbox.h"
 
@@ -186,7 +186,8 @@ static int add_signals_to_itself(scmp_filter_ctx filter, uint32_t flags)
     return r < 0 ? r : add(filter, SCMP_ACT_ALLOW, "kill", 1, &self);
 }
 
-/* clone3() hides its flags in memory: as if it did not exist, so that the C library takes clone(). exec is what an attacker wants: no second try. */
+/* clone3() hides its flags in memory: as if it did not exist, so that the C library takes clone(). exec is what an attacker
+ * wants: no second try. */
 static int add_refusals(scmp_filter_ctx filter, uint32_t flags)
 {
     int r;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The process' own seccomp filter, entered after start-up and before anything from outside is read. It complements the unit's: the unit
- * must allow what the start needs, this one only what the loop needs. An allow-list; everything else fails with EPERM (so that a mistake is an error in the log,
- * not a dead daemon), exec and foreign architectures kill.
+/* The process' own seccomp filter, entered after start-up and before anything from outside is read. It complements the unit's:
+ * the unit must allow what the start needs, this one only what the loop needs. An allow-list; everything else fails with EPERM
+ * (so that a mistake is an error in the log, not a dead daemon), exec and foreign architectures kill.
  *
- * No flag ever allows memory that is writable and executable. Without SANDBOX_SPAWN none becomes executable at all, so what is loaded late (NSS and
- * gconv modules, libgcc_s for thread cancellation) must be loaded before.
+ * No flag ever allows memory that is writable and executable. Without SANDBOX_SPAWN none becomes executable at all, so what is
+ * loaded late (NSS and gconv modules, libgcc_s for thread cancellation) must be loaded before.
  *
- * sd_notify(), and with it the watchdog, makes a socket for each message, as does a reconnection to the system bus: managers need SANDBOX_CONNECT_UNIX.
+ * sd_notify(), and with it the watchdog, makes a socket for each message, as does a reconnection to the system bus: managers need
+ * SANDBOX_CONNECT_UNIX.
  *
  * A filter is inherited through exec and can only be narrowed: the flags of a manager must include those of its workers. */
 

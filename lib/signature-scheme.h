@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The TLS signature schemes (RFC 8446 section 4.2.3, RFC 5246 section 7.4.1.4.1) the suite signs with, as data: what the remote keys may ask for and what certd
- * answers. What is not in the table is not signed. */
+/* The TLS signature schemes (RFC 8446 section 4.2.3, RFC 5246 section 7.4.1.4.1) the suite signs with, as data: what the remote
+ * keys may ask for and what certd answers. What is not in the table is not signed. */
 
 #include <openssl/evp.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A stored message on its way out. The file is never in memory as a whole: one block on the stack, and what the stream's output holds. */
+/* A stored message on its way out. The file is never in memory as a whole: one block on the stack, and what the stream's output
+ * holds. */
 
 #include "smtp-body.h"
 

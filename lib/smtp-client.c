@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One SMTP transaction as a client. The dialogue is the table at the end: what each step sends, which reply it waits for, how long, and what follows. Functions
- * of a step only change the state; the end is reported once, when the stream's handler is about to return.
+/* One SMTP transaction as a client. The dialogue is the table at the end: what each step sends, which reply it waits for, how
+ * long, and what follows. Functions of a step only change the state; the end is reported once, when the stream's handler is about
+ * to return.
  *
- * It must never send MAIL where TLS or authentication was wanted and is not there, never send the final dot behind a message that is not
- * whole, and never report a recipient as taken without a reply that says so. */
+ * It must never send MAIL where TLS or authentication was wanted and is not there, never send the final dot behind a message that
+ * is not whole, and never report a recipient as taken without a reply that says so. */
 
 #include "smtp-client.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One SMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA, QUIT. It decides nothing
- * about security: what must hold is in the request, what was seen is in the result. RFC 5321, 3207, 6152, 6531, 7672. */
+/* One SMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA,
+ * QUIT. It decides nothing about security: what must hold is in the request, what was seen is in the result. RFC 5321, 3207,
+ * 6152, 6531, 7672. */
 
 #include <openssl/ssl.h>
 #include <systemd/sd-event.h>

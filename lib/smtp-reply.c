@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Replies line by line. A server may be hostile: a reply has one code, few lines of bounded length, and what is kept of its text is fit
- * to be logged. */
+/* Replies line by line. A server may be hostile: a reply has one code, few lines of bounded length, and what is kept of its text
+ * is fit to be logged. */
 
 #include "smtp-reply.h"
 

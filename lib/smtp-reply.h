@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Replies of an SMTP or LMTP server (RFC 5321, section 4.2), and what EHLO's reply offers (section 4.1.1.1). Pure; everything has a limit. */
+/* Replies of an SMTP or LMTP server (RFC 5321, section 4.2), and what EHLO's reply offers (section 4.1.1.1). Pure; everything has
+ * a limit. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,9 +25,9 @@ typedef struct SmtpReplyParser {
     size_t enhanced_size; /* "5.7.1 " of the first line, not repeated in text */
 } SmtpReplyParser;
 
-/* Takes one line with its LF; a CR before it belongs to the end. Returns 1 when the reply is complete (p->reply, and p starts anew with the next line),
- * 0 when more lines follow, -EBADMSG for what is no reply line or has another code than the line before, -E2BIG for too many lines. *ret_text, *ret_size: the
- * line's text as it stands, into line. */
+/* Takes one line with its LF; a CR before it belongs to the end. Returns 1 when the reply is complete (p->reply, and p starts
+ * anew with the next line), 0 when more lines follow, -EBADMSG for what is no reply line or has another code than the line
+ * before, -E2BIG for too many lines. *ret_text, *ret_size: the line's text as it stands, into line. */
 int smtp_reply_line(SmtpReplyParser *p, const char *line, size_t size, const char **ret_text, size_t *ret_size);
 
 typedef enum SmtpExtension {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* TLS on a non-blocking socket, without an event loop: what stream.c asks when a connection is secured. Every call says what it waits for. */
+/* TLS on a non-blocking socket, without an event loop: what stream.c asks when a connection is secured. Every call says what it
+ * waits for. */
 
 #include <openssl/ssl.h>
 #include <stdint.h>
@@ -22,8 +23,9 @@ DEFINE_CLEANUP(TlsLink, tls_link_free);
 
 SSL *tls_link_ssl(const TlsLink *l);
 
-/* All three: -EAGAIN with *ret_wants what to wait for (EPOLLIN, EPOLLOUT, or 0: wake), -EPROTO with the reason in tls_link_error(), or another errno of the
- * socket. The handshake returns 0 when it is done; reading returns 0 when the peer has closed. */
+/* All three: -EAGAIN with *ret_wants what to wait for (EPOLLIN, EPOLLOUT, or 0: wake), -EPROTO with the reason in
+ * tls_link_error(), or another errno of the socket. The handshake returns 0 when it is done; reading returns 0 when the peer has
+ * closed. */
 int tls_link_handshake(TlsLink *l, uint32_t *ret_wants);
 ssize_t tls_link_read(TlsLink *l, void *buffer, size_t size, uint32_t *ret_wants);
 ssize_t tls_link_write(TlsLink *l, const void *data, size_t size, uint32_t *ret_wants);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A connection on the event loop. Everything happens in stream_run(), called by the io, defer and timer sources: connect, handshake, read,
- * write, close, in this order. The functions of the interface only change the state and wake it, so the handler is never called from
- * inside of them.
+/* A connection on the event loop. Everything happens in stream_run(), called by the io, defer and timer sources: connect,
+ * handshake, read, write, close, in this order. The functions of the interface only change the state and wake it, so the handler
+ * is never called from inside of them.
  *
- * It must never block, never hold more than its two buffers, and never send in the clear what was queued after stream_start_tls(). */
+ * It must never block, never hold more than its two buffers, and never send in the clear what was queued after
+ * stream_start_tls(). */
 
 #include "stream.h"
 
@@ -16,8 +17,8 @@
 
 #define OUTPUT_ALLOCATE_MIN 512
 #define FINISH_TIMEOUT_USEC (10 * USEC_PER_SEC)
-/* While finishing, the peer's last words are read and dropped, so that closing does not reset the connection under our own last words; a
- * peer that has more to say than this does not want to hear them. */
+/* While finishing, the peer's last words are read and dropped, so that closing does not reset the connection under our own last
+ * words; a peer that has more to say than this does not want to hear them. */
 #define FINISH_DISCARD_MAX (256 * 1024)
 
 typedef enum Phase {

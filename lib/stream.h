@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A connection on the event loop: bytes in, bytes out, TLS when started. Used by both SMTP sides. It never blocks and never grows without a limit:
- * input is read into one fixed buffer (reading stops while it is full or paused), output is refused beyond STREAM_OUTPUT_MAX.
+/* A connection on the event loop: bytes in, bytes out, TLS when started. Used by both SMTP sides. It never blocks and never grows
+ * without a limit: input is read into one fixed buffer (reading stops while it is full or paused), output is refused beyond
+ * STREAM_OUTPUT_MAX.
  *
- * TLS handshakes whose private key is in certd pause (SSL_ERROR_WANT_ASYNC) and go on when the signature is there; lib/provider/remote-key.h.
- * Memory of an idle connection matters (10,000 of them): buffers are allocated when there is something to hold, SSL_MODE_RELEASE_BUFFERS is set. */
+ * TLS handshakes whose private key is in certd pause (SSL_ERROR_WANT_ASYNC) and go on when the signature is there;
+ * lib/provider/remote-key.h. Memory of an idle connection matters (10,000 of them): buffers are allocated when there is something
+ * to hold, SSL_MODE_RELEASE_BUFFERS is set. */
 
 #include <openssl/ssl.h>
 #include <stdint.h>
@@ -51,8 +53,8 @@ int stream_write(Stream *s, const void *data, size_t n);
 int stream_printf(Stream *s, const char *format, ...) _printf_(2, 3);
 size_t stream_output_pending(const Stream *s);
 
-/* Starts TLS on what comes next. Refuses with -EPROTO if unread input is there (RFC 3207 section 4.2: command injection; the caller ends the session). ssl is
- * taken over on success; accept: as server. Output queued before goes out in the clear first. */
+/* Starts TLS on what comes next. Refuses with -EPROTO if unread input is there (RFC 3207 section 4.2: command injection; the
+ * caller ends the session). ssl is taken over on success; accept: as server. Output queued before goes out in the clear first. */
 int stream_start_tls(Stream *s, SSL *ssl, bool accept);
 SSL *stream_ssl(const Stream *s); /* NULL in the clear */
 /* Why the handshake failed, in the words of OpenSSL or of the alert received, for logs. "" if it did not. */
@@ -61,5 +63,6 @@ const char *stream_tls_error(const Stream *s);
 /* One deadline; STREAM_CLOSED with -ETIMEDOUT when it passes. Set anew at each protocol step. 0: none. */
 void stream_set_timeout(Stream *s, uint64_t usec);
 
-/* Writes out what is queued, sends close_notify, then closes; the stream frees itself. Handler is not called any more; 10 s at most. */
+/* Writes out what is queued, sends close_notify, then closes; the stream frees itself. Handler is not called any more; 10 s at
+ * most. */
 void stream_finish(Stream *s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Certificates for tests, made in memory: ECDSA P-256, whatever chain and whatever fault a test needs. Everything fails by assertion. */
+/* Certificates for tests, made in memory: ECDSA P-256, whatever chain and whatever fault a test needs. Everything fails by
+ * assertion. */
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Configuration files in a directory of the test's own: order and masking of drop-ins, each complaint by its words, values by table. */
+/* Configuration files in a directory of the test's own: order and masking of drop-ins, each complaint by its words, values by
+ * table. */
 
 #include <setjmp.h>
 #include <stdarg.h>

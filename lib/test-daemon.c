@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The common start: options and their exit, descriptors by name, signals, and --reload against a daemon that runs. What changes a process for good is done
- * in a child. */
+/* The common start: options and their exit, descriptors by name, signals, and --reload against a daemon that runs. What changes a
+ * process for good is done in a child. */
 
 #include <setjmp.h>
 #include <stdarg.h>

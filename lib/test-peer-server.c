@@ -425,7 +425,8 @@ static void test_garbage_is_dropped(void **state)
     assert_int_equal(peer_server_connections(h->server), 1);
 }
 
-/* sd-bus takes messages of up to 128 MB and makes room for one as soon as it has read the header. The units' LimitDATA= has that fail. */
+/* sd-bus takes messages of up to 128 MB and makes room for one as soon as it has read the header. The units' LimitDATA= has that
+ * fail. */
 static void test_large_message_is_dropped(void **state)
 {
     static const uint8_t header[16] = {'l', 1, 0, 1, 0, 0, 0, 7, 1, 0, 0, 0, 16, 0, 0, 0}; /* of 112 MB */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Remote keys in whole TLS handshakes over a BIO pair: every key type, version and side, with a signer that answers later, as certd does. */
+/* Remote keys in whole TLS handshakes over a BIO pair: every key type, version and side, with a signer that answers later, as
+ * certd does. */
 
 #include <setjmp.h>
 #include <stdarg.h>

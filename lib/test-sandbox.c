@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Each probe is made by a child inside its filter: what each flag opens, and that nothing else opens it. Then a whole process is started under a manager's
- * filter, and it enters a worker's. */
+/* Each probe is made by a child inside its filter: what each flag opens, and that nothing else opens it. Then a whole process is
+ * started under a manager's filter, and it enters a worker's. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Streams and the provider together: a server whose key is elsewhere, answered later or never. test-stream.c has the pauses alone. */
+/* Streams and the provider together: a server whose key is elsewhere, answered later or never. test-stream.c has the pauses
+ * alone. */
 
 #include <setjmp.h>
 #include <stdarg.h>

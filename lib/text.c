@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What peers and files say, made harmless before it is shown. A terminal must never see an escape sequence from here, the journal never a
- * line break (a forged entry) or bytes that it would hide as "blob data", sd-bus never a string it has to refuse. */
+/* What peers and files say, made harmless before it is shown. A terminal must never see an escape sequence from here, the journal
+ * never a line break (a forged entry) or bytes that it would hide as "blob data", sd-bus never a string it has to refuse. */
 
 #include "text.h"
 

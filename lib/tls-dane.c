@@ -63,7 +63,8 @@ int tls_dane_arm(SSL *ssl, const char *base_domain, const char *const *names, co
         return -EINVAL;
     /* DANE-EE: the record binds name and key, whatever the certificate says (RFC 7672, section 3.1.1). */
     (void) SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
-    /* DANE-TA: a wildcard is a whole label (section 3.2.3). OpenSSL itself looks at the common name only if there is no DNS name. */
+    /* DANE-TA: a wildcard is a whole label (section 3.2.3). OpenSSL itself looks at the common name only if there is no DNS
+     * name. */
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     for (; names && *names; names++)
         if (SSL_add1_host(ssl, *names) != 1)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* TLS contexts of both SMTP sides, and what a session was. One place decides which versions, ciphers and groups mail of this suite is
- * encrypted with; nothing here reads a file or knows a key. */
+/* TLS contexts of both SMTP sides, and what a session was. One place decides which versions, ciphers and groups mail of this
+ * suite is encrypted with; nothing here reads a file or knows a key. */
 
 #include "tls.h"
 
@@ -13,8 +13,8 @@ static const char *const group_lists[] = {
     "X25519:P-256:P-384",
 };
 
-/* Sending is opportunistic: a weak certificate protects better than none, and DANE vouches for exactly the key it names. Those who
- * send to us may be asked for more. */
+/* Sending is opportunistic: a weak certificate protects better than none, and DANE vouches for exactly the key it names. Those
+ * who send to us may be asked for more. */
 #define SECURITY_LEVEL_CLIENT 1
 #define SECURITY_LEVEL_SERVER 2
 
@@ -99,8 +99,8 @@ int tls_server_context_new(SSL_CTX **ret, OSSL_LIB_CTX *libctx)
     return 0;
 }
 
-/* Verification never fails a client's handshake: its result is asked for afterwards. So all levels share one context, the reason is known in full, and the
- * peer gets a QUIT instead of an alert that it cannot interpret. */
+/* Verification never fails a client's handshake: its result is asked for afterwards. So all levels share one context, the reason
+ * is known in full, and the peer gets a QUIT instead of an alert that it cannot interpret. */
 int tls_client_context_new(SSL_CTX **ret, OSSL_LIB_CTX *libctx)
 {
     _cleanup_(context_freep) SSL_CTX *ctx = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* TLS as mail uses it: contexts with the suite's settings, the facts about a session for logs, and DANE verification by OpenSSL's functions (RFC 7672). */
+/* TLS as mail uses it: contexts with the suite's settings, the facts about a session for logs, and DANE verification by OpenSSL's
+ * functions (RFC 7672). */
 
 #include <openssl/ssl.h>
 #include <stdint.h>
@@ -24,8 +25,8 @@ typedef enum DaneLevel {
 } DaneLevel;
 const char *dane_level_to_string(DaneLevel l);
 
-/* TLS 1.2 and 1.3, ECDHE only, no compression, no renegotiation, modern groups (X25519MLKEM768 first where OpenSSL has it), partial writes, SSL_MODE_ASYNC, released buffers.
- * libctx NULL: default. The server's tickets are stateless. */
+/* TLS 1.2 and 1.3, ECDHE only, no compression, no renegotiation, modern groups (X25519MLKEM768 first where OpenSSL has it),
+ * partial writes, SSL_MODE_ASYNC, released buffers. libctx NULL: default. The server's tickets are stateless. */
 int tls_server_context_new(SSL_CTX **ret, OSSL_LIB_CTX *libctx);
 int tls_client_context_new(SSL_CTX **ret, OSSL_LIB_CTX *libctx);
 
@@ -38,12 +39,14 @@ typedef struct TlsFacts {
 } TlsFacts;
 void tls_facts(SSL *ssl, TlsFacts *ret);
 
-/* Usable for SMTP (RFC 7672 section 3.1; dane-sts rows 28): usage 2 or 3, selector 0 or 1, mtype 0–2, right digest length, parseable full data. Pure. */
+/* Usable for SMTP (RFC 7672 section 3.1; dane-sts rows 28): usage 2 or 3, selector 0 or 1, mtype 0–2, right digest length,
+ * parseable full data. Pure. */
 bool tlsa_usable(const TlsaRecord *r);
 
-/* Arms ssl (a client's, before the handshake) with DANE: base domain is SNI and reference name, DANE-EE ignores names and expiry, names are additional
- * references for DANE-TA. The records are the usable ones. */
+/* Arms ssl (a client's, before the handshake) with DANE: base domain is SNI and reference name, DANE-EE ignores names and expiry,
+ * names are additional references for DANE-TA. The records are the usable ones. */
 int tls_dane_arm(SSL *ssl, const char *base_domain, const char *const *names, const TlsaRecord *records, size_t n);
 
-/* After the handshake: 0 if the peer is authenticated by DANE, else -EKEYREJECTED with *ret_reason ("certificate does not match any TLSA record …"). */
+/* After the handshake: 0 if the peer is authenticated by DANE, else -EKEYREJECTED with *ret_reason ("certificate does not match
+ * any TLSA record …"). */
 int tls_dane_result(SSL *ssl, const char **ret_reason);

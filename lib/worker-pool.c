@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The manager's side of workers: starts them, hands them what they need, starts them again. A worker is taken to be
- * hostile at any time: it must never be able to harm the manager or the other workers, nor to get more than the
- * allow-list gives. Between fork() and execve() only async-signal-safe functions are called, because the manager may have threads. */
+/* The manager's side of workers: starts them, hands them what they need, starts them again. A worker is taken to be hostile at
+ * any time: it must never be able to harm the manager or the other workers, nor to get more than the allow-list gives. Between
+ * fork() and execve() only async-signal-safe functions are called, because the manager may have threads. */
 
 #include "worker.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Workers: the processes that touch what comes from the network. A manager re-executes itself (`--worker`) for each, with a socket
- * pair as the only inherited link; a worker asks for everything else over it and gets descriptors.
+/* Workers: the processes that touch what comes from the network. A manager re-executes itself (`--worker`) for each, with a
+ * socket pair as the only inherited link; a worker asks for everything else over it and gets descriptors.
  *
- * Manager's side: a pool keeps n workers alive, restarts the dead with back-off (100 ms doubling to 30 s, reset after a minute of life), serves their
- * ConnectPeer() from an allow-list, and collects their counters. Worker's side: a link. */
+ * Manager's side: a pool keeps n workers alive, restarts the dead with back-off (100 ms doubling to 30 s, reset after a minute of
+ * life), serves their ConnectPeer() from an allow-list, and collects their counters. Worker's side: a link. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -27,19 +27,22 @@ typedef struct Worker Worker;
 typedef struct WorkerPoolOps {
     /* The worker is up and said Ready(): hand it what it needs. */
     void (*ready)(Worker *w, void *userdata);
-    /* The worker is gone, for whatever reason; w is freed after this returns. status as of waitid(). expected: it was told to stop. */
+    /* The worker is gone, for whatever reason; w is freed after this returns. status as of waitid(). expected: it was told to
+     * stop. */
     void (*gone)(Worker *w, int code, int status, bool expected, void *userdata);
-    /* Methods that the daemon's workers may call beyond the common ones, or NULL; served at WORKER_PATH, handlers get the Worker* as userdata. */
+    /* Methods that the daemon's workers may call beyond the common ones, or NULL; served at WORKER_PATH, handlers get the Worker*
+     * as userdata. */
     const char *interface;
     const sd_bus_vtable *vtable;
     const char *const *peers; /* NULL-ended allow-list for ConnectPeer; a new connection to a peer ends the worker's former one to it */
-    /* Optional: a worker that runs already did not take a new configuration (it keeps the old one). One that does not take its first is killed. */
+    /* Optional: a worker that runs already did not take a new configuration (it keeps the old one). One that does not take its
+     * first is killed. */
     void (*refused)(Worker *w, const sd_bus_error *error, void *userdata);
 } WorkerPoolOps; /* copied; what it points to is static */
 
-/* Starts n (≥ 1) workers of this program. Blocks SIGCHLD in the calling thread. A worker has WORKER_START_USEC to say Ready(). It gets the environment
- * without what systemd meant for the manager (NOTIFY_SOCKET, LISTEN_FDS, WATCHDOG_USEC …), no descriptors but 0–2 and the link, an empty signal mask, and
- * dies with the manager. */
+/* Starts n (≥ 1) workers of this program. Blocks SIGCHLD in the calling thread. A worker has WORKER_START_USEC to say Ready(). It
+ * gets the environment without what systemd meant for the manager (NOTIFY_SOCKET, LISTEN_FDS, WATCHDOG_USEC …), no descriptors
+ * but 0–2 and the link, an empty signal mask, and dies with the manager. */
 #define WORKER_START_USEC (30 * USEC_PER_SEC)
 int worker_pool_new(WorkerPool **ret, sd_event *event, unsigned n, const WorkerPoolOps *ops, void *userdata);
 WorkerPool *worker_pool_free(WorkerPool *p); /* kills what still runs, without gone() */
@@ -51,11 +54,12 @@ unsigned worker_count_default(void);
 /* Iterates over workers that are Ready and not stopping: pass NULL to start. */
 Worker *worker_pool_next(WorkerPool *p, Worker *after);
 
-/* Sends the configuration snapshot to every ready worker (and remembers it for new ones: it is sent before ops->ready). fd stays the caller's. */
+/* Sends the configuration snapshot to every ready worker (and remembers it for new ones: it is sent before ops->ready). fd stays
+ * the caller's. */
 int worker_pool_configure(WorkerPool *p, int snapshot_fd);
 
-/* Tells every worker to drain and exit; done is called from the loop when the last is gone, at the latest after timeout_usec (the rest are killed).
- * No worker is started any more. */
+/* Tells every worker to drain and exit; done is called from the loop when the last is gone, at the latest after timeout_usec (the
+ * rest are killed). No worker is started any more. */
 int worker_pool_stop(WorkerPool *p, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata);
 
 /* The sum of a counter over all workers, living and dead. 0 for unknown names. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Key management of remote keys: the EVP_PKEY's side. Questions about the public part are answered by the default provider's key; a request for the
- * private part is refused, always: there is none. That refusal is also what makes OpenSSL come to our signature code rather than export the key to the default
- * provider. */
+/* Key management of remote keys: the EVP_PKEY's side. Questions about the public part are answered by the default provider's key;
+ * a request for the private part is refused, always: there is none. That refusal is also what makes OpenSSL come to our signature
+ * code rather than export the key to the default provider. */
 
 #include "provider.h"
 

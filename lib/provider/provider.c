@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The provider's entry: which algorithms it has. It is built in, never loaded from a file, and lives in a library context of its own beside the default
- * provider, which does everything but signing with remote keys. */
+/* The provider's entry: which algorithms it has. It is built in, never loaded from a file, and lives in a library context of its
+ * own beside the default provider, which does everything but signing with remote keys. */
 
 #include "provider.h"
 

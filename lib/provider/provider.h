@@ -24,7 +24,8 @@ RemoteKey *remote_key_ref(RemoteKey *k);
 RemoteKey *remote_key_unref(RemoteKey *k);
 DEFINE_CLEANUP(RemoteKey, remote_key_unref);
 
-/* The import parameter that makes a key of ours: an octet pointer to a RemoteKey, which is referenced. It has no meaning outside of the process. */
+/* The import parameter that makes a key of ours: an octet pointer to a RemoteKey, which is referenced. It has no meaning outside
+ * of the process. */
 #define REMOTE_KEY_PARAM "postern-remote-key"
 
 /* Has the signer sign; pauses the current async job until it did. Returns 0, -EWOULDBLOCK outside of a job, -ECANCELED after

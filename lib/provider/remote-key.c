@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Remote keys: how they are made, and how a signature waits for its signer. It must never block, and never call into a signature that was cancelled.
+/* Remote keys: how they are made, and how a signature waits for its signer. It must never block, and never call into a signature
+ * that was cancelled.
  *
- * A signature lives on the heap, owned by the async job that waits for it. The job is resumed by anything that drives its connection, also by mere socket
- * events, so it pauses again until there is an answer. */
+ * A signature lives on the heap, owned by the async job that waits for it. The job is resumed by anything that drives its
+ * connection, also by mere socket events, so it pauses again until there is an answer. */
 
 #include "remote-key.h"
 
@@ -172,8 +173,8 @@ int remote_keys_new(RemoteKeys **ret)
     k = calloc(1, sizeof(RemoteKeys));
     if (!k || !(k->libctx = OSSL_LIB_CTX_new()))
         return -ENOMEM;
-    /* The default provider comes first and is preferred for everything: with ours in front, libssl would take it for ephemeral keys and
-     * peers' certificates, too, and find no shared cipher. */
+    /* The default provider comes first and is preferred for everything: with ours in front, libssl would take it for ephemeral
+     * keys and peers' certificates, too, and find no shared cipher. */
     if (OSSL_PROVIDER_add_builtin(k->libctx, REMOTE_KEY_PROVIDER, remote_provider_init) != 1
             || !(k->standard = OSSL_PROVIDER_load(k->libctx, "default"))
             || !(k->remote = OSSL_PROVIDER_load(k->libctx, REMOTE_KEY_PROVIDER))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Signatures with remote keys. Only the one-shot form over the whole message exists: the signer must see what it signs, so there is nothing here that takes a
- * digest. OpenSSL calls digest_sign_init() as a mere probe, too: nothing is asked of the signer before digest_sign(). */
+/* Signatures with remote keys. Only the one-shot form over the whole message exists: the signer must see what it signs, so there
+ * is nothing here that takes a digest. OpenSSL calls digest_sign_init() as a mere probe, too: nothing is asked of the signer
+ * before digest_sign(). */
 
 #include "provider.h"
 
