@@ -24,7 +24,8 @@ static void on_raised(int result, void *userdata)
     if (result >= 0)
         (void) sd_bus_reply_method_return(call, NULL);
     else if (result == -ENOSPC || result == -EDQUOT)
-        (void) sd_bus_reply_method_errorf(call, BUS_ERROR_NO_SPACE, "There is no space left in the spool, and the alert could not be mailed");
+        (void) sd_bus_reply_method_errorf(call, BUS_ERROR_NO_SPACE,
+                "There is no space left in the spool, and the alert could not be mailed");
     else
         (void) sd_bus_reply_method_errorf(call, BUS_ERROR_UNAVAILABLE, "The alert could not be stored: %s", strerror(-result));
 }
@@ -41,10 +42,12 @@ static int read_raise(sd_bus_message *message, AlertsRaise *ret, sd_bus_error *e
     if (alert_severity_from_string(severity, &raise.severity) < 0)
         return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "The severity must be Critical, Warning or Info");
     if (alert_type_from_string(type, &raise.type) < 0)
-        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "The type must be System, MessageDelivery, Certificate or Queue");
-    if (!*key || strlen(key) >= ALERT_KEY_MAX || !*summary || strlen(summary) >= ALERT_SUMMARY_MAX || strlen(body) >= ALERT_BODY_MAX)
-        return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT, "Key and summary must have 1 to %d bytes, the body at most %d",
-                ALERT_SUMMARY_MAX - 1, ALERT_BODY_MAX - 1);
+        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT,
+                "The type must be System, MessageDelivery, Certificate or Queue");
+    if (!*key || strlen(key) >= ALERT_KEY_MAX || !*summary || strlen(summary) >= ALERT_SUMMARY_MAX
+            || strlen(body) >= ALERT_BODY_MAX)
+        return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT,
+                "Key and summary must have 1 to %d bytes, the body at most %d", ALERT_SUMMARY_MAX - 1, ALERT_BODY_MAX - 1);
     raise.key = key;
     raise.summary = summary;
     raise.body = body;
@@ -84,10 +87,11 @@ void bus_emit_raised(Manager *m, const AlertsRaise *raise)
     sd_bus *bus = m->system_bus ? system_bus_get(m->system_bus) : NULL;
 
     if (bus)
-        (void) sd_bus_emit_signal(bus, ALERTD_PATH, ALERTD_INTERFACE, "AlertRaised", "sssss", severity, type, raise->key, raise->summary, raise->origin);
+        (void) sd_bus_emit_signal(bus, ALERTD_PATH, ALERTD_INTERFACE, "AlertRaised", "sssss", severity, type, raise->key,
+                raise->summary, raise->origin);
     if (m->server)
-        (void) peer_server_emit(m->server, ROLE_ROOT, ALERTD_PATH, ALERTD_INTERFACE, "AlertRaised", "sssss", severity, type, raise->key, raise->summary,
-                raise->origin);
+        (void) peer_server_emit(m->server, ROLE_ROOT, ALERTD_PATH, ALERTD_INTERFACE, "AlertRaised", "sssss", severity, type,
+                raise->key, raise->summary, raise->origin);
 }
 
 /* ---- for people ---- */
@@ -103,8 +107,8 @@ static void list_item(const SpoolItem *item, void *userdata)
 
     if (l->result < 0)
         return;
-    l->result = sd_bus_message_append(l->reply, "(ssssstub)", item->id, alert_severity_to_string(item->severity), alert_type_to_string(item->type),
-            item->key, item->summary, item->first_usec, item->count, item->held);
+    l->result = sd_bus_message_append(l->reply, "(ssssstub)", item->id, alert_severity_to_string(item->severity),
+            alert_type_to_string(item->type), item->key, item->summary, item->first_usec, item->count, item->held);
 }
 
 static int method_list_pending(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -149,8 +153,8 @@ static uint64_t counter_value(const Manager *m, size_t i)
     return v;
 }
 
-static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-        sd_bus_error *error)
+static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     for (size_t i = 0; i < ELEMENTSOF(counters); i++)
         if (streq(counters[i].name, property))
@@ -158,8 +162,8 @@ static int get_counter(sd_bus *bus, const char *path, const char *interface, con
     return -ENOENT;
 }
 
-static int get_pending(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-        sd_bus_error *error)
+static int get_pending(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
 
@@ -198,7 +202,8 @@ static const sd_bus_vtable peer_vtable[] = {
 
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("ListPending", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssssstub)", alerts), method_list_pending, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListPending", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssssstub)", alerts), method_list_pending,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     /* To try the way of alerts out. */
     SD_BUS_METHOD_WITH_ARGS("Raise", RAISE_ARGS, SD_BUS_NO_RESULT, method_raise, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("AlertRaised", SD_BUS_ARGS("s", severity, "s", type, "s", key, "s", summary, "s", origin), 0),

@@ -90,7 +90,8 @@ static int parse_relay(const ConfAssignment *a, void *field, const void *ltype, 
     if (*a->value) {
         r = alert_relay_parse(a->value, &parsed);
         if (r == -EINVAL)
-            return complain(ret_reason, r, "expected a host with an optional port: relay.example.org:587, 192.0.2.1, [2001:db8::1]:25");
+            return complain(ret_reason, r,
+                    "expected a host with an optional port: relay.example.org:587, 192.0.2.1, [2001:db8::1]:25");
         if (r < 0)
             return r;
     }
@@ -120,7 +121,8 @@ static int parse_address(const ConfAssignment *a, void *field, const void *ltype
 }
 
 /* A list of names into bits; lists accumulate. */
-static int parse_mask(const ConfAssignment *a, unsigned *mask, int (*bit)(const char *word, unsigned *ret), const char *expected, char **ret_reason)
+static int parse_mask(const ConfAssignment *a, unsigned *mask, int (*bit)(const char *word, unsigned *ret), const char *expected,
+        char **ret_reason)
 {
     _cleanup_free_ char *copy = NULL;
     char *save = NULL;

@@ -59,18 +59,19 @@ static void on_failed(const SpoolItem *item, bool temporary, unsigned n_recipien
     const LogField fields[] = {{"POSTERN_ALERT_KEY", item->key}, {"POSTERN_REASON", reason}};
 
     if (temporary)
-        log_event(LOG_WARNING, NULL, fields, ELEMENTSOF(fields), "Alert \"%s\" could not be mailed yet to %u recipient(s): %s", item->summary,
-                n_recipients, reason);
+        log_event(LOG_WARNING, NULL, fields, ELEMENTSOF(fields), "Alert \"%s\" could not be mailed yet to %u recipient(s): %s",
+                item->summary, n_recipients, reason);
     else
-        log_event(LOG_ERR, NULL, fields, ELEMENTSOF(fields), "Alert \"%s\" will not be mailed to %u recipient(s): %s", item->summary, n_recipients,
-                reason);
+        log_event(LOG_ERR, NULL, fields, ELEMENTSOF(fields), "Alert \"%s\" will not be mailed to %u recipient(s): %s",
+                item->summary, n_recipients, reason);
 }
 
 static void on_mailed(const SpoolItem *item, unsigned n_recipients, void *userdata)
 {
     const LogField fields[] = {{"POSTERN_ALERT_KEY", item->key}};
 
-    log_event(LOG_INFO, NULL, fields, ELEMENTSOF(fields), "Alert \"%s\" mailed to %u recipient(s), for %u occurrence(s)", item->summary, n_recipients, item->count);
+    log_event(LOG_INFO, NULL, fields, ELEMENTSOF(fields), "Alert \"%s\" mailed to %u recipient(s), for %u occurrence(s)",
+            item->summary, n_recipients, item->count);
 }
 
 static void on_not_stored(const SpoolItem *item, int error, void *userdata)

@@ -154,7 +154,8 @@ static int matter_new(Alerts *a, AlertSeverity severity, AlertType type, const c
     return 0;
 }
 
-int alerts_new(Alerts **ret, sd_event *event, Spool *spool, Sender *sender, const AlertConfig *config, const AlertsOps *ops, void *userdata)
+int alerts_new(Alerts **ret, sd_event *event, Spool *spool, Sender *sender, const AlertConfig *config, const AlertsOps *ops,
+        void *userdata)
 {
     Alerts *a = calloc(1, sizeof(*a));
 
@@ -200,7 +201,9 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
 
 static uint64_t retry_delay(unsigned attempts)
 {
-    return attempts > 5 ? ALERT_RETRY_MAX_USEC : MIN(ALERT_RETRY_MIN_USEC << (attempts - MIN(attempts, 1u)), ALERT_RETRY_MAX_USEC);
+    if (attempts > 5)
+        return ALERT_RETRY_MAX_USEC;
+    return MIN(ALERT_RETRY_MIN_USEC << (attempts - MIN(attempts, 1u)), ALERT_RETRY_MAX_USEC);
 }
 
 static void forget(Entry *e)
@@ -311,7 +314,8 @@ static int arm(Matter *m)
 
     m->timer = sd_event_source_disable_unref(m->timer);
     /* The clock may have been set back since due_usec was computed: never wait longer than the interval is. */
-    return sd_event_add_time_relative(m->alerts->event, &m->timer, CLOCK_MONOTONIC, MIN(delay, m->suppress.interval_usec), 0, on_interval_end, m);
+    return sd_event_add_time_relative(m->alerts->event, &m->timer, CLOCK_MONOTONIC, MIN(delay, m->suppress.interval_usec), 0,
+            on_interval_end, m);
 }
 
 static int on_interval_end(sd_event_source *s, uint64_t usec, void *userdata)

@@ -35,7 +35,8 @@ typedef struct AlertsOps {
 } AlertsOps;
 
 /* spool and sender outlive it; config is borrowed until the next alerts_configure(). */
-int alerts_new(Alerts **ret, sd_event *event, Spool *spool, Sender *sender, const AlertConfig *config, const AlertsOps *ops, void *userdata);
+int alerts_new(Alerts **ret, sd_event *event, Spool *spool, Sender *sender, const AlertConfig *config, const AlertsOps *ops,
+        void *userdata);
 Alerts *alerts_free(Alerts *a);
 DEFINE_CLEANUP(Alerts, alerts_free);
 void alerts_configure(Alerts *a, const AlertConfig *config);

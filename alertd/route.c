@@ -257,7 +257,8 @@ bool route_host_is_literal(const char *host, struct sockaddr_storage *ret)
     return true;
 }
 
-int route_new_host(Route **ret, PeerClient *dnsd, sd_event *event, const char *host, uint16_t port, RouteDone done, void *userdata)
+int route_new_host(Route **ret, PeerClient *dnsd, sd_event *event, const char *host, uint16_t port, RouteDone done,
+        void *userdata)
 {
     _cleanup_(route_freep) Route *r = NULL;
     int k;

@@ -25,7 +25,8 @@ typedef void (*RouteDone)(Route *r, int error, const char *reason, void *userdat
 /* Of the mail servers of domain, port 25. */
 int route_new_domain(Route **ret, PeerClient *dnsd, const char *domain, RouteDone done, void *userdata);
 /* Of a host, given by name or address. */
-int route_new_host(Route **ret, PeerClient *dnsd, sd_event *event, const char *host, uint16_t port, RouteDone done, void *userdata);
+int route_new_host(Route **ret, PeerClient *dnsd, sd_event *event, const char *host, uint16_t port, RouteDone done,
+        void *userdata);
 Route *route_free(Route *r);
 DEFINE_CLEANUP(Route, route_free);
 

@@ -136,8 +136,8 @@ static void remember_failure(SenderJob *j, const SmtpResult *result)
     const RouteTarget *targets;
 
     (void) route_targets(j->route, &targets);
-    (void) snprintf(j->reason, sizeof(j->reason), "%s, %s: %.*s", targets[j->target].host, smtp_stage_to_string(result->stage), 480,
-            failed_by_tls(result) && result->tls_reason && *result->tls_reason ? result->tls_reason : result->reply.text);
+    (void) snprintf(j->reason, sizeof(j->reason), "%s, %s: %.*s", targets[j->target].host, smtp_stage_to_string(result->stage),
+            480, failed_by_tls(result) && result->tls_reason && *result->tls_reason ? result->tls_reason : result->reply.text);
 }
 
 static void on_transaction(SmtpClient *c, const SmtpResult *result, void *userdata)

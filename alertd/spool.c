@@ -87,7 +87,8 @@ static int get_string(json_object *o, const char *key, size_t max, char **ret)
 
     if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
         return -EBADMSG;
-    if ((size_t) json_object_get_string_len(v) > max || strlen(json_object_get_string(v)) != (size_t) json_object_get_string_len(v))
+    if ((size_t) json_object_get_string_len(v) > max
+            || strlen(json_object_get_string(v)) != (size_t) json_object_get_string_len(v))
         return -EBADMSG;
     copy = strdup(json_object_get_string(v));
     if (!copy)

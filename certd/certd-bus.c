@@ -78,8 +78,8 @@ static int method_peer_get_certificate(sd_bus_message *m, void *userdata, sd_bus
 
 static const sd_bus_vtable peer_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", name, "ay", spki_sha256, "q", scheme, "ay", message), SD_BUS_RESULT("ay", signature),
-            signer_method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", name, "ay", spki_sha256, "q", scheme, "ay", message),
+            SD_BUS_RESULT("ay", signature), signer_method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetCertificate", SD_BUS_ARGS("s", name), SD_BUS_RESULT("t", generation, "ay", chain),
             method_peer_get_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("Changed", SD_BUS_ARGS("t", generation), 0),
@@ -95,8 +95,8 @@ static int append_certificate(sd_bus_message *reply, Manager *m, const Certifica
     r = sd_bus_message_open_container(reply, 'r', "sssttas");
     if (r < 0)
         return r;
-    r = sd_bus_message_append(reply, "ssstt", c->name, certificate_state_to_string(certificate_state(c, now_realtime(m))), c->subject,
-            c->not_before_usec, c->not_after_usec);
+    r = sd_bus_message_append(reply, "ssstt", c->name, certificate_state_to_string(certificate_state(c, now_realtime(m))),
+            c->subject, c->not_before_usec, c->not_after_usec);
     if (r < 0)
         return r;
     r = sd_bus_message_open_container(reply, 'a', "s");
@@ -174,11 +174,12 @@ static int method_get_tlsa(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("ListCertificates", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssttas)", certificates), method_list_certificates,
-            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListCertificates", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssttas)", certificates),
+            method_list_certificates, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetCertificate", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", pem), method_get_certificate,
             SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("GetTLSA", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", data), method_get_tlsa, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetTLSA", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", data), method_get_tlsa,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Signatures", "t", NULL, offsetof(Manager, n_signed), 0),
     SD_BUS_PROPERTY("Refused", "t", NULL, offsetof(Manager, n_refused), 0),
     SD_BUS_PROPERTY("Slowed", "t", NULL, offsetof(Manager, n_slowed), 0),
@@ -210,7 +211,8 @@ static json_object *describe_certificate(Manager *m, const Certificate *c)
     json_object *o = json_object_new_object(), *services = json_object_new_array();
 
     json_object_object_add(o, "Name", json_object_new_string(c->name));
-    json_object_object_add(o, "State", json_object_new_string(certificate_state_to_string(certificate_state(c, now_realtime(m)))));
+    json_object_object_add(o, "State", json_object_new_string(
+            certificate_state_to_string(certificate_state(c, now_realtime(m)))));
     json_object_object_add(o, "KeyType", json_object_new_string(key_type_to_string(c->key_type)));
     json_object_object_add(o, "Subject", json_object_new_string(c->subject));
     json_object_object_add(o, "NotBeforeUSec", json_object_new_uint64(c->not_before_usec));

@@ -91,8 +91,8 @@ static void check_assignments(const CertdConf *conf, const Store *store, ConfRep
     for (size_t i = 0; i < SERVICES_MAX; i++)
         for (char **name = conf->services[i].certificates; name && *name; name++)
             if (!store_find(store, *name))
-                (void) conf_report_add(report, CONF_WARNING, NULL, 0, "Certificate '%s' is assigned to %s, but it is not in the store",
-                        *name, conf->services[i].name);
+                (void) conf_report_add(report, CONF_WARNING, NULL, 0,
+                        "Certificate '%s' is assigned to %s, but it is not in the store", *name, conf->services[i].name);
 }
 
 int manager_load_conf(Manager *m)
@@ -236,7 +236,8 @@ void manager_certificate_used(Manager *m, const ServiceConf *service, const Cert
     if (m->demonstrated[i] || !certificate_is_demonstration(c))
         return;
     m->demonstrated[i] = true;
-    log_event(LOG_WARNING, DEMO_CERTIFICATE_ID, fields, ELEMENTSOF(fields), "%s uses the demonstration certificate", service->name);
+    log_event(LOG_WARNING, DEMO_CERTIFICATE_ID, fields, ELEMENTSOF(fields), "%s uses the demonstration certificate",
+            service->name);
     if (asprintf(&summary, "%s uses the demonstration certificate", service->name) < 0 || certificate_tlsa(c, &tlsa) < 0
             || asprintf(&body,
                        "The self-signed certificate \"%s\" (%s), made at the first start, is in use by %s. Mail flows, encrypted, but no peer can "

@@ -93,7 +93,8 @@ static int subject_to_string(const X509 *x, char **ret)
     _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
 
     /* Escaped ASCII only: it goes to the bus and to logs. */
-    if (!bio || X509_NAME_print_ex(bio, X509_get_subject_name(x), 0, (XN_FLAG_RFC2253 | ASN1_STRFLGS_ESC_MSB) & ~ASN1_STRFLGS_UTF8_CONVERT) < 0)
+    if (!bio || X509_NAME_print_ex(bio, X509_get_subject_name(x), 0,
+            (XN_FLAG_RFC2253 | ASN1_STRFLGS_ESC_MSB) & ~ASN1_STRFLGS_UTF8_CONVERT) < 0)
         return -ENOMEM;
     return bio_to_string(bio, ret, NULL);
 }
@@ -126,7 +127,8 @@ static int certificate_set_leaf(Certificate *c, X509 *leaf)
         return -EBADMSG;
     (void) SHA256(spki, (size_t) n, c->spki_sha256);
     OPENSSL_free(spki);
-    c->self_signed = X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0 && X509_verify(leaf, X509_get0_pubkey(leaf)) == 1;
+    c->self_signed = X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0
+            && X509_verify(leaf, X509_get0_pubkey(leaf)) == 1;
     r = subject_to_string(leaf, &c->subject);
     if (r < 0)
         return r;
@@ -168,8 +170,8 @@ static int certificate_parse(Certificate *c, const char *key_pem, size_t key_siz
     return r;
 }
 
-int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem, size_t chain_size,
-        const char **reterr_reason)
+int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem,
+        size_t chain_size, const char **reterr_reason)
 {
     _cleanup_(certificate_unrefp) Certificate *c = NULL;
     int r;

@@ -49,8 +49,8 @@ typedef struct Certificate {
 bool certificate_name_valid(const char *name);
 
 /* From PEM. -EBADMSG, -EKEYREJECTED (another key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */
-int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem, size_t chain_size,
-        const char **reterr_reason);
+int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem,
+        size_t chain_size, const char **reterr_reason);
 Certificate *certificate_ref(Certificate *c);
 Certificate *certificate_unref(Certificate *c);
 DEFINE_CLEANUP(Certificate, certificate_unref);

@@ -63,7 +63,8 @@ static bool set_names(X509 *x, const char *host)
     if (ok)
         GENERAL_NAME_set0_value(dns, GEN_DNS, text);
     ok = ok && X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1
-            && X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, common, -1, -1, 0) == 1 && X509_set_issuer_name(x, name) == 1;
+            && X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, common, -1, -1, 0) == 1
+            && X509_set_issuer_name(x, name) == 1;
     if (!names || sk_GENERAL_NAME_num(names) == 0) {
         GENERAL_NAME_free(dns);
         ASN1_IA5STRING_free(text);
@@ -110,7 +111,8 @@ int demo_certificate_make(const char *host, EVP_PKEY **ret_key, X509 **ret_certi
         return -ENOMEM;
     /* A day back: clocks differ. */
     if (X509_set_version(x, X509_VERSION_3) != 1 || !set_serial(x) || !X509_time_adj_ex(X509_getm_notBefore(x), -1, 0, NULL)
-            || !X509_time_adj_ex(X509_getm_notAfter(x), DEMO_CERTIFICATE_DAYS, 0, NULL) || X509_set_pubkey(x, key) != 1 || !set_names(x, host)
+            || !X509_time_adj_ex(X509_getm_notAfter(x), DEMO_CERTIFICATE_DAYS, 0, NULL) || X509_set_pubkey(x, key) != 1
+            || !set_names(x, host)
             || !add_extensions(x) || X509_sign(x, key, EVP_sha256()) <= 0)
         return -EIO;
     *ret_key = TAKE_PTR(key);

@@ -63,5 +63,6 @@ void secure_freep(void *p)
     void *buffer = *(void **) p;
 
     if (buffer)
-        OPENSSL_secure_clear_free(buffer, CRYPTO_secure_allocated(buffer) ? CRYPTO_secure_actual_size(buffer) : malloc_usable_size(buffer));
+        OPENSSL_secure_clear_free(buffer,
+                CRYPTO_secure_allocated(buffer) ? CRYPTO_secure_actual_size(buffer) : malloc_usable_size(buffer));
 }

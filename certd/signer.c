@@ -134,8 +134,8 @@ static void report_refusal(Manager *manager, const ServiceConf *service, const c
     (void) sd_event_now(manager->event, CLOCK_MONOTONIC, &now);
     if (!token_bucket_try(&manager->refusals, now))
         return;
-    log_event(LOG_WARNING, SIGNATURE_REFUSED_ID, fields, ELEMENTSOF(fields), "Refused to sign for %s with the key of certificate '%s': %s",
-            service->name, name, reason);
+    log_event(LOG_WARNING, SIGNATURE_REFUSED_ID, fields, ELEMENTSOF(fields),
+            "Refused to sign for %s with the key of certificate '%s': %s", service->name, name, reason);
     if (asprintf(&summary, "%s asked certd for a signature that it must not have", service->name) >= 0)
         alert_raise(manager->alertd, ALERT_CRITICAL, ALERT_SYSTEM, service->name, summary,
                 "certd signs TLS handshakes with the keys that a service is configured to use, and nothing else. A request for anything else "
@@ -160,7 +160,8 @@ static int check_message(const ServiceConf *service, const SignRequest *r, char 
         return -EBADMSG;
     }
     if (signable.leaf
-            && (signable.leaf_size != r->certificate->leaf_size || memcmp(signable.leaf, r->certificate->leaf, signable.leaf_size) != 0)) {
+            && (signable.leaf_size != r->certificate->leaf_size
+                    || memcmp(signable.leaf, r->certificate->leaf, signable.leaf_size) != 0)) {
         *reterr_reason = strdup("the handshake is one with another certificate");
         return -EBADMSG;
     }
@@ -198,7 +199,8 @@ static int request_check(Manager *manager, const ServiceConf *service, sd_bus_me
         return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "This is no name of a certificate.");
     if (!service_conf_may_use(service, name)) {
         report_refusal(manager, service, name, "the certificate is not assigned to it");
-        return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s.", name, service->name);
+        return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s.", name,
+                service->name);
     }
     if (!store_find(manager->store, name))
         return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "There is no certificate '%s'.", name);
@@ -207,7 +209,8 @@ static int request_check(Manager *manager, const ServiceConf *service, sd_bus_me
         return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "Certificate '%s' has another key.", name);
     if (check_message(service, r, &reason) < 0) {
         report_refusal(manager, service, name, reason ?: "it is no TLS handshake");
-        return sd_bus_error_setf(error, BUS_ERROR_NOT_A_HANDSHAKE, "This is not what TLS signs: %s.", reason ?: "it is no handshake");
+        return sd_bus_error_setf(error, BUS_ERROR_NOT_A_HANDSHAKE, "This is not what TLS signs: %s.",
+                reason ?: "it is no handshake");
     }
     return 0;
 }
@@ -265,7 +268,8 @@ static void request_start(SignRequest *request)
     }
     r = jobs_submit(request->manager->jobs, request_run, request_done, request);
     if (r < 0) {
-        (void) sd_bus_reply_method_errorf(peer_pending_call(request->pending), BUS_ERROR_LIMIT_EXCEEDED, "Too many signatures are under way.");
+        (void) sd_bus_reply_method_errorf(peer_pending_call(request->pending), BUS_ERROR_LIMIT_EXCEEDED,
+                "Too many signatures are under way.");
         request_free(request);
     }
 }

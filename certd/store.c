@@ -98,7 +98,8 @@ static int reason_set(char **reterr_reason, const char *name, const char *suffix
 }
 
 /* Reads a whole file into secure memory, whether it needs that or not. *ret is for secure_freep(). */
-static int read_file(int dir_fd, const char *name, const char *suffix, bool private_file, char **ret, size_t *ret_size, char **reterr_reason)
+static int read_file(int dir_fd, const char *name, const char *suffix, bool private_file, char **ret, size_t *ret_size,
+        char **reterr_reason)
 {
     char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)];
     _cleanup_close_ int fd = -EBADF;
@@ -111,7 +112,8 @@ static int read_file(int dir_fd, const char *name, const char *suffix, bool priv
     fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
         r = negative_errno();
-        (void) reason_set(reterr_reason, name, suffix, r == -ENOENT ? "is missing" : r == -EACCES ? "is not readable by certd" : "cannot be opened");
+        (void) reason_set(reterr_reason, name, suffix,
+                r == -ENOENT ? "is missing" : r == -EACCES ? "is not readable by certd" : "cannot be opened");
         return r;
     }
     if (!S_ISREG(st.st_mode) || st.st_size > CERTIFICATE_PEM_MAX) {
@@ -329,7 +331,8 @@ Certificate *store_get(const Store *s, size_t i)
 /* Old or new, never a part: a temporary file, made durable, takes the name's place, and the directory is made durable, too. */
 static int write_file(int dir_fd, const char *name, const char *suffix, const char *data, size_t size)
 {
-    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)], temporary[CERTIFICATE_NAME_MAX + sizeof("." KEY_SUFFIX TEMPORARY_SUFFIX)];
+    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)],
+            temporary[CERTIFICATE_NAME_MAX + sizeof("." KEY_SUFFIX TEMPORARY_SUFFIX)];
     _cleanup_close_ int fd = -EBADF;
     int r = 0;
 

@@ -109,7 +109,8 @@ static bool hello_start(Reader *r)
     uint32_t version;
     Reader session;
 
-    return read_number(r, 2, &version) && version == VERSION_TLS12 && read_bytes(r, RANDOM_SIZE, NULL) && read_vector(r, 1, &session)
+    return read_number(r, 2, &version) && version == VERSION_TLS12 && read_bytes(r, RANDOM_SIZE, NULL)
+            && read_vector(r, 1, &session)
             && session.n <= SESSION_ID_MAX;
 }
 
@@ -125,7 +126,8 @@ static bool server_hello(Reader r, TlsSignable *s)
 {
     uint32_t suite, compression;
 
-    return hello_start(&r) && read_number(&r, 2, &suite) && read_number(&r, 1, &compression) && compression == 0 && hello_extensions(&r);
+    return hello_start(&r) && read_number(&r, 2, &suite) && read_number(&r, 1, &compression) && compression == 0
+            && hello_extensions(&r);
 }
 
 static bool certificate_chain(Reader r, Reader *ret_leaf)

@@ -153,7 +153,8 @@ static int method_resolve(sd_bus_message *message, void *userdata, sd_bus_error 
         return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT, "Type %u is not one that mail needs", type);
     r = dns_name_normalize(asked, &name);
     if (r == -EINVAL)
-        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "Not a domain name (internationalized ones are given as A-labels)");
+        return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT,
+                "Not a domain name (internationalized ones are given as A-labels)");
     if (r < 0)
         return r;
     r = find_caller(m, message, &caller);
@@ -202,8 +203,8 @@ static uint64_t counter_value(const Manager *m, size_t i)
     return v;
 }
 
-static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-        sd_bus_error *error)
+static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     for (size_t i = 0; i < ELEMENTSOF(counters); i++)
         if (streq(counters[i].name, property))
@@ -211,8 +212,8 @@ static int get_counter(sd_bus *bus, const char *path, const char *interface, con
     return -ENOENT;
 }
 
-static int get_pending(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-        sd_bus_error *error)
+static int get_pending(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
 
@@ -220,8 +221,8 @@ static int get_pending(sd_bus *bus, const char *path, const char *interface, con
 }
 
 /* The zones that have a trust anchor, each once for every anchor. */
-static int get_trust_anchors(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-        sd_bus_error *error)
+static int get_trust_anchors(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
     int r;

@@ -219,7 +219,8 @@ static int read_anchor_file(DnsConfig *c, const char *root, ConfReport *report)
     f = fopen(path, "re");
     if (!f)
         return conf_report_add(report, CONF_ERROR, NULL, 0,
-                "Cannot read TrustAnchorFile=%s: %m. Install dns-root-data, or name another file (empty: none)", c->trust_anchor_file);
+                "Cannot read TrustAnchorFile=%s: %m. Install dns-root-data, or name another file (empty: none)",
+                c->trust_anchor_file);
     while (fgets(line, sizeof(line), f)) {
         _cleanup_free_ char *owner = NULL;
 
@@ -267,7 +268,8 @@ static int check_stubs(DnsConfig *c, ConfReport *report)
             if (r < 0)
                 return r;
             if (!dns_name_within(owner, s->zone)) {
-                r = conf_report_add(report, CONF_ERROR, NULL, 0, "[Stub %s] has a TrustAnchor= of another zone, \"%s\"", s->zone, owner);
+                r = conf_report_add(report, CONF_ERROR, NULL, 0, "[Stub %s] has a TrustAnchor= of another zone, \"%s\"", s->zone,
+                        owner);
                 if (r < 0)
                     return r;
             }
@@ -311,7 +313,8 @@ int dns_config_load(DnsConfig **ret, const char *root, ConfReport *report)
     if (r < 0)
         return r;
     if (!c->trust_anchors) {
-        r = conf_report_add(report, CONF_WARNING, NULL, 0, "No trust anchor at all: nothing can be validated, and DANE is never used");
+        r = conf_report_add(report, CONF_WARNING, NULL, 0,
+                "No trust anchor at all: nothing can be validated, and DANE is never used");
         if (r < 0)
             return r;
     }

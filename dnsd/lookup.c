@@ -105,7 +105,8 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
     return 0;
 }
 
-int lookup_new(Lookup **ret, sd_event *event, Resolver *resolver, const char *name, uint16_t type, uint64_t timeout_usec, LookupDone done, void *userdata)
+int lookup_new(Lookup **ret, sd_event *event, Resolver *resolver, const char *name, uint16_t type, uint64_t timeout_usec,
+        LookupDone done, void *userdata)
 {
     _cleanup_(lookup_freep) Lookup *l = NULL;
     char reason[64];

@@ -15,6 +15,7 @@ typedef struct Lookup Lookup;
 typedef void (*LookupDone)(Lookup *l, const ResolveAnswer *answer, void *userdata);
 
 /* name in normal form, type supported. After timeout_usec it ends with DNSSEC_ERROR. done is never called from inside. */
-int lookup_new(Lookup **ret, sd_event *event, Resolver *resolver, const char *name, uint16_t type, uint64_t timeout_usec, LookupDone done, void *userdata);
+int lookup_new(Lookup **ret, sd_event *event, Resolver *resolver, const char *name, uint16_t type, uint64_t timeout_usec,
+        LookupDone done, void *userdata);
 Lookup *lookup_free(Lookup *l);
 DEFINE_CLEANUP(Lookup, lookup_free);

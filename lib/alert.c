@@ -123,7 +123,8 @@ static int alert_build(sd_bus_message *m, void *userdata)
 /* Errors that will not be the same answer when it is asked again. */
 static bool worth_a_retry(const sd_bus_error *error)
 {
-    static const char *const passing[] = {BUS_ERROR_UNAVAILABLE, BUS_ERROR_NO_SPACE, BUS_ERROR_QUEUE_FULL, BUS_ERROR_LIMIT_EXCEEDED};
+    static const char *const passing[] = {BUS_ERROR_UNAVAILABLE, BUS_ERROR_NO_SPACE, BUS_ERROR_QUEUE_FULL,
+            BUS_ERROR_LIMIT_EXCEEDED};
 
     for (size_t i = 0; i < ELEMENTSOF(passing); i++)
         if (sd_bus_error_has_name(error, passing[i]))
@@ -237,7 +238,8 @@ static Alert *alert_new(AlertSeverity severity, AlertType type, const char *key,
     return fitted ?: a;
 }
 
-void alert_raise(PeerClient *alertd, AlertSeverity severity, AlertType type, const char *key, const char *summary, const char *body)
+void alert_raise(PeerClient *alertd, AlertSeverity severity, AlertType type, const char *key, const char *summary,
+        const char *body)
 {
     AlertQueue *q = queue_get(alertd);
     Alert *a, *other, *next;

@@ -35,4 +35,5 @@ int alert_type_from_string(const char *s, AlertType *ret);
 /* key: two alerts with the same key are one matter (suppression is alertd's). summary: one line for the subject; body: what
  * happened, since when, which domain, and what to do. Copies all. Of two that wait with the same type and key only the newer is
  * kept. The client keeps what waits, until it is freed. Never blocks, never fails visibly: alerts must not hinder mail. */
-void alert_raise(PeerClient *alertd, AlertSeverity severity, AlertType type, const char *key, const char *summary, const char *body);
+void alert_raise(PeerClient *alertd, AlertSeverity severity, AlertType type, const char *key, const char *summary,
+        const char *body);

@@ -138,8 +138,8 @@ static void sign_done(sd_bus_message *reply, const sd_bus_error *error, void *us
     remote_signature_done(signature, r < 0 ? r : 0, data, size);
 }
 
-static int signer_start(RemoteSignature *signature, const char *name, const uint8_t spki_sha256[32], uint16_t scheme, const uint8_t *message,
-        size_t size, void *userdata)
+static int signer_start(RemoteSignature *signature, const char *name, const uint8_t spki_sha256[32], uint16_t scheme,
+        const uint8_t *message, size_t size, void *userdata)
 {
     CertificateClient *c = userdata;
     Signing *s;
@@ -334,7 +334,8 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
     return 0;
 }
 
-int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed, void *userdata)
+int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed,
+        void *userdata)
 {
     _cleanup_(certificate_client_freep) CertificateClient *c = NULL;
     int r;

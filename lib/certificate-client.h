@@ -18,7 +18,8 @@ typedef void (*CertificateChanged)(CertificateClient *c, const char *name, int e
 
 /* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. A client takes certd's
  * keep-connected callback for itself. */
-int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed, void *userdata);
+int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed,
+        void *userdata);
 CertificateClient *certificate_client_free(CertificateClient *c);
 DEFINE_CLEANUP(CertificateClient, certificate_client_free);
 

@@ -77,7 +77,8 @@ static int warn_section(const ConfKey *keys, size_t n, const ConfAssignment *a, 
         if (nearer(a->section, keys[i].section, &best))
             nearest = keys[i].section;
     if (nearest)
-        return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown section [%s], ignored; did you mean [%s]?", a->section, nearest);
+        return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown section [%s], ignored; did you mean [%s]?",
+                a->section, nearest);
     return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown section [%s], ignored", a->section);
 }
 
@@ -92,12 +93,13 @@ static int warn_key(const ConfKey *keys, size_t n, const ConfAssignment *a, Conf
         else if (nearer(a->key, keys[i].key, &best))
             nearest = keys[i].key;
     if (nearest)
-        return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown key '%s' in [%s%s%s], ignored; did you mean '%s'?",
-                a->key, a->section, space, name, nearest);
+        return conf_report_add(report, CONF_WARNING, a->file, a->line,
+                "Unknown key '%s' in [%s%s%s], ignored; did you mean '%s'?", a->key, a->section, space, name, nearest);
     if (elsewhere)
-        return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown key '%s' in [%s%s%s], ignored; it belongs in [%s]",
-                a->key, a->section, space, name, elsewhere);
-    return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown key '%s' in [%s%s%s], ignored", a->key, a->section, space, name);
+        return conf_report_add(report, CONF_WARNING, a->file, a->line,
+                "Unknown key '%s' in [%s%s%s], ignored; it belongs in [%s]", a->key, a->section, space, name, elsewhere);
+    return conf_report_add(report, CONF_WARNING, a->file, a->line, "Unknown key '%s' in [%s%s%s], ignored", a->key, a->section,
+            space, name);
 }
 
 static int apply_one(const ConfAssignment *a, const ConfKey *key, void *object, ConfReport *report)
@@ -123,7 +125,8 @@ static bool run_covers(const Run *run, const ConfAssignment *a)
     return run->first && streq(run->first->section, a->section) && streq(run->first->name ?: "", a->name ?: "");
 }
 
-static int run_start(Run *run, const ConfKey *keys, size_t n_keys, ConfSection section, void *target, const ConfAssignment *a, ConfReport *report)
+static int run_start(Run *run, const ConfKey *keys, size_t n_keys, ConfSection section, void *target, const ConfAssignment *a,
+        ConfReport *report)
 {
     _cleanup_free_ char *reason = NULL;
 
@@ -131,7 +134,8 @@ static int run_start(Run *run, const ConfKey *keys, size_t n_keys, ConfSection s
     if (!section_known(keys, n_keys, a->section))
         return warn_section(keys, n_keys, a, report);
     if (!section && a->name)
-        return conf_report_add(report, CONF_ERROR, a->file, a->line, "[%s] has no name; write it without '%s'", a->section, a->name);
+        return conf_report_add(report, CONF_ERROR, a->file, a->line, "[%s] has no name; write it without '%s'", a->section,
+                a->name);
     run->object = section ? section(target, a->section, a->name, &reason) : target;
     if (run->object)
         return 0;

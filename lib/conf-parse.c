@@ -135,7 +135,8 @@ int conf_parse_strv(const ConfAssignment *a, void *field, const void *ltype, cha
 int conf_parse_bool(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
     static const ConfEnum names[] = {
-        {"yes", true}, {"no", false}, {"true", true}, {"false", false}, {"on", true}, {"off", false}, {"1", true}, {"0", false}, {"", false},
+        {"yes", true}, {"no", false}, {"true", true}, {"false", false}, {"on", true}, {"off", false}, {"1", true}, {"0", false},
+        {"", false},
     };
 
     for (size_t i = 0; i < ELEMENTSOF(names); i++)
@@ -244,7 +245,8 @@ static const char *format_usec(uint64_t v, char buffer[static 24])
 {
     for (size_t i = 0; i < ELEMENTSOF(time_units); i++)
         if (v == 0 || v % time_units[i].usec == 0) {
-            (void) snprintf(buffer, 24, "%llu%s", (unsigned long long) (v / time_units[i].usec), v == 0 ? "" : time_units[i].name);
+            (void) snprintf(buffer, 24, "%llu%s", (unsigned long long) (v / time_units[i].usec), v == 0 ? ""
+                    : time_units[i].name);
             break;
         }
     return buffer;

@@ -133,7 +133,8 @@ static bool read_raw_line(Reader *r, char buffer[static CONF_LINE_MAX + 1])
     buffer[MIN(length, (size_t) CONF_LINE_MAX)] = '\0';
     if (length > CONF_LINE_MAX) {
         (void) conf_report_add(r->report, CONF_ERROR, r->file, r->line,
-                "Line of %zu bytes is too long, at most %d are read; divide a list into several assignments of its key", length, CONF_LINE_MAX);
+                "Line of %zu bytes is too long, at most %d are read; divide a list into several assignments of its key", length,
+                CONF_LINE_MAX);
         buffer[0] = '\0';
     } else if (control) {
         complain(r, "Line contains a control character; remove it");

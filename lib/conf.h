@@ -102,7 +102,8 @@ int conf_report_new(ConfReport **ret);
 ConfReport *conf_report_free(ConfReport *r);
 DEFINE_CLEANUP(ConfReport, conf_report_free);
 /* file may be NULL, line 0. For checks of a daemon that concern several keys. */
-int conf_report_add(ConfReport *r, ConfSeverity severity, const char *file, unsigned line, const char *format, ...) _printf_(5, 6);
+int conf_report_add(ConfReport *r, ConfSeverity severity, const char *file, unsigned line, const char *format, ...) _printf_(5,
+        6);
 bool conf_report_has_errors(const ConfReport *r);
 size_t conf_report_size(const ConfReport *r);
 /* "/etc/postern/smtpd.conf:12: …" of complaint i; storage is the report's. */

@@ -54,7 +54,8 @@ static void entry_add_int(Entry *e, const char *name, int value)
     entry_add(e, name, text);
 }
 
-static int send_to_journal(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields, const char *message)
+static int send_to_journal(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields,
+        const char *message)
 {
     /* Not on the stack: OpenSSL's callbacks run on the 32 kB of an async job. */
     static _Thread_local Entry e;
@@ -74,10 +75,12 @@ static int send_to_journal(int priority, int error, const char *message_id, cons
     return sd_journal_sendv(e.iov, e.n);
 }
 
-static void log_message(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields, const char *format, va_list ap)
+static void log_message(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields,
+        const char *format, va_list ap)
         __attribute__((format(printf, 6, 0)));
 
-static void log_message(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields, const char *format, va_list ap)
+static void log_message(int priority, int error, const char *message_id, const LogField *fields, size_t n_fields,
+        const char *format, va_list ap)
 {
     char raw[LOG_VALUE_MAX * 2], message[LOG_VALUE_MAX];
 

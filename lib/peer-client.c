@@ -455,7 +455,8 @@ PeerClient *peer_client_free(PeerClient *c)
     return NULL;
 }
 
-int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, PeerCallBuild build, PeerCallDone done, void *userdata)
+int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, PeerCallBuild build, PeerCallDone done,
+        void *userdata)
 {
     _cleanup_(call_freep) PeerCall *call = NULL;
     int r = -ENOTCONN;

@@ -51,7 +51,8 @@ PeerClient *peer_client_free(PeerClient *c); /* pending calls are dropped withou
 DEFINE_CLEANUP(PeerClient, peer_client_free);
 
 /* Starts a call. build may be NULL (no arguments). *ret (optional) allows to cancel; it dies when done is called. */
-int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, PeerCallBuild build, PeerCallDone done, void *userdata);
+int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, PeerCallBuild build, PeerCallDone done,
+        void *userdata);
 /* done will not be called any more. Accepts NULL. */
 PeerCall *peer_call_cancel(PeerCall *call);
 DEFINE_CLEANUP(PeerCall, peer_call_cancel);

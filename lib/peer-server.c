@@ -407,7 +407,8 @@ int peer_pending_new(PeerPending **ret, PeerServer *s, sd_bus_message *call, siz
     PeerPending *p;
 
     if (c && (size > PEER_PENDING_MAX - PEER_PENDING_COST || c->pending_cost > PEER_PENDING_MAX - PEER_PENDING_COST - size))
-        return sd_bus_error_set(reterr_error, BUS_ERROR_LIMIT_EXCEEDED, "Too many calls of this connection wait for their answers.");
+        return sd_bus_error_set(reterr_error, BUS_ERROR_LIMIT_EXCEEDED,
+                "Too many calls of this connection wait for their answers.");
     p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
@@ -440,7 +441,8 @@ PeerPending *peer_pending_free(PeerPending *p)
     return NULL;
 }
 
-static int caller_send_signal(PeerCaller *c, const char *path, const char *interface, const char *member, const char *types, va_list ap)
+static int caller_send_signal(PeerCaller *c, const char *path, const char *interface, const char *member, const char *types,
+        va_list ap)
 {
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
     int r;
@@ -456,7 +458,8 @@ static int caller_send_signal(PeerCaller *c, const char *path, const char *inter
     return sd_bus_send(c->bus, m, NULL);
 }
 
-int peer_server_emit(PeerServer *s, RoleMask roles, const char *path, const char *interface, const char *member, const char *types, ...)
+int peer_server_emit(PeerServer *s, RoleMask roles, const char *path, const char *interface, const char *member,
+        const char *types, ...)
 {
     int r = 0;
 

@@ -74,6 +74,7 @@ PeerPending *peer_pending_free(PeerPending *p);
 DEFINE_CLEANUP(PeerPending, peer_pending_free);
 
 /* Sends a signal to every connection that has one of roles. types/… as sd_bus_message_append(). */
-int peer_server_emit(PeerServer *s, RoleMask roles, const char *path, const char *interface, const char *member, const char *types, ...);
+int peer_server_emit(PeerServer *s, RoleMask roles, const char *path, const char *interface, const char *member,
+        const char *types, ...);
 
 unsigned peer_server_connections(const PeerServer *s);

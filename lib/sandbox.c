@@ -163,7 +163,8 @@ static int add_checked_calls(scmp_filter_ctx filter, uint32_t flags)
     int r;
 
     for (size_t i = 0; i < ELEMENTSOF(checked_calls); i++) {
-        const struct scmp_arg_cmp argument = SCMP_CMP(checked_calls[i].argument, SCMP_CMP_MASKED_EQ, checked_calls[i].mask, checked_calls[i].value);
+        const struct scmp_arg_cmp argument = SCMP_CMP(checked_calls[i].argument, SCMP_CMP_MASKED_EQ, checked_calls[i].mask,
+                checked_calls[i].value);
 
         if (!applies(checked_calls[i].flags, flags))
             continue;
@@ -202,7 +203,8 @@ static int add_refusals(scmp_filter_ctx filter, uint32_t flags)
 int sandbox_enter(uint32_t flags)
 {
     _cleanup_(release) scmp_filter_ctx filter = NULL;
-    static int (*const steps[])(scmp_filter_ctx filter, uint32_t flags) = {add_calls, add_checked_calls, add_signals_to_itself, add_refusals};
+    static int (*const steps[])(scmp_filter_ctx filter, uint32_t flags) = {add_calls, add_checked_calls, add_signals_to_itself,
+            add_refusals};
     int r;
 
     filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));

@@ -211,7 +211,8 @@ static int send_mail(SmtpClient *c)
         return 0;
     }
     if (q->smtputf8 && !(extensions & SMTP_EXTENSION_SMTPUTF8)) {
-        end_because(c, SMTP_STAGE_MAIL, 553, "5.6.7 The message is internationalized, and the server does not offer SMTPUTF8", true);
+        end_because(c, SMTP_STAGE_MAIL, 553, "5.6.7 The message is internationalized, and the server does not offer SMTPUTF8",
+                true);
         return 0;
     }
     if (c->ehlo.size_max > 0 && q->message_size > c->ehlo.size_max) {

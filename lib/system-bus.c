@@ -160,7 +160,8 @@ static int handle_set_property(sd_bus_message *m, sd_bus_error *error)
     r = sd_bus_message_read(m, "ss", &interface, &property);
     if (r < 0)
         return r;
-    if (!streq(sd_bus_message_get_path(m), LOG_CONTROL_PATH) || !streq(interface, LOG_CONTROL_INTERFACE) || !streq(property, "LogLevel"))
+    if (!streq(sd_bus_message_get_path(m), LOG_CONTROL_PATH) || !streq(interface, LOG_CONTROL_INTERFACE)
+            || !streq(property, "LogLevel"))
         return sd_bus_error_setf(error, SD_BUS_ERROR_PROPERTY_READ_ONLY, "Property %s.%s cannot be set.", interface, property);
     r = sd_bus_message_enter_container(m, 'v', "s");
     if (r < 0)
@@ -173,7 +174,8 @@ static int handle_set_property(sd_bus_message *m, sd_bus_error *error)
 
 static int call_handle(SystemBus *b, sd_bus_message *m, sd_bus_error *error)
 {
-    const char *path = sd_bus_message_get_path(m), *interface = sd_bus_message_get_interface(m), *member = sd_bus_message_get_member(m);
+    const char *path = sd_bus_message_get_path(m), *interface = sd_bus_message_get_interface(m),
+            *member = sd_bus_message_get_member(m);
 
     if (streq(interface, PROPERTIES_INTERFACE))
         return handle_set_property(m, error);
@@ -186,7 +188,8 @@ static int call_handle(SystemBus *b, sd_bus_message *m, sd_bus_error *error)
         if (v)
             return object_handle(o, v, m, error);
     }
-    return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method %s of interface %s at %s.", member, interface, path);
+    return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method %s of interface %s at %s.", member, interface,
+            path);
 }
 
 static void call_answer_error(sd_bus_message *m, int r, const sd_bus_error *error)
@@ -374,7 +377,8 @@ static int on_connect(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const char *identifier, const PeerObject *objects, const PeerAccess *root_only)
+int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const char *identifier, const PeerObject *objects,
+        const PeerAccess *root_only)
 {
     _cleanup_(system_bus_freep) SystemBus *b = NULL;
     int r;

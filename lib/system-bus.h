@@ -17,7 +17,8 @@ typedef struct SystemBus SystemBus;
  * check of the caller's uid here: root_only lists members ({}-ended, roles ignored) that only uid 0 may call. Setting a property
  * is always root's alone. All methods are SD_BUS_VTABLE_UNPRIVILEGED, and their vtables have no offsets: sd-bus' own check would
  * block. Never fails for want of a bus. */
-int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const char *identifier, const PeerObject *objects, const PeerAccess *root_only);
+int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const char *identifier, const PeerObject *objects,
+        const PeerAccess *root_only);
 SystemBus *system_bus_free(SystemBus *b);
 DEFINE_CLEANUP(SystemBus, system_bus_free);
 

@@ -62,7 +62,8 @@ static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *reterr_e
 
 static const sd_bus_vtable link_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("h", configuration), SD_BUS_NO_RESULT, method_configure, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("h", configuration), SD_BUS_NO_RESULT, method_configure,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Stop", NULL, NULL, method_stop, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };
@@ -228,7 +229,8 @@ static int fetch_from_manager(PeerClient *c, const char *name, void *userdata)
     sd_bus_slot *slot = NULL;
     int r;
 
-    r = sd_bus_call_method_async(l->bus, &slot, NULL, WORKER_PATH, WORKER_MANAGER_INTERFACE, "ConnectPeer", on_peer_connection, c, "s", name);
+    r = sd_bus_call_method_async(l->bus, &slot, NULL, WORKER_PATH, WORKER_MANAGER_INTERFACE, "ConnectPeer", on_peer_connection, c,
+            "s", name);
     if (r < 0)
         return r;
     peer_client_set_fetch_slot(c, slot);

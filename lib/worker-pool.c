@@ -325,8 +325,10 @@ static int method_counters(sd_bus_message *m, void *userdata, sd_bus_error *rete
 static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD("Ready", NULL, NULL, method_ready, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("ConnectPeer", SD_BUS_ARGS("s", name), SD_BUS_RESULT("h", connection), method_connect_peer, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Counters", SD_BUS_ARGS("a{st}", deltas), SD_BUS_NO_RESULT, method_counters, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ConnectPeer", SD_BUS_ARGS("s", name), SD_BUS_RESULT("h", connection), method_connect_peer,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Counters", SD_BUS_ARGS("a{st}", deltas), SD_BUS_NO_RESULT, method_counters,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };
 

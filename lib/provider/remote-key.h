@@ -28,7 +28,8 @@ typedef struct RemoteSigner {
      * SignatureScheme. Returns negative errno if it cannot be started. name, hash and message stay until s is answered or
      * cancelled. Runs on the stack of an async job, which has 32 kB and no guard page: no large locals, no logging (the same
      * holds for every callback of OpenSSL under SSL_MODE_ASYNC). */
-    int (*start)(RemoteSignature *s, const char *name, const uint8_t spki_sha256[32], uint16_t scheme, const uint8_t *message, size_t size, void *userdata);
+    int (*start)(RemoteSignature *s, const char *name, const uint8_t spki_sha256[32], uint16_t scheme, const uint8_t *message,
+            size_t size, void *userdata);
     /* s is going away and must not be answered any more. */
     void (*cancel)(RemoteSignature *s, void *userdata);
     void *userdata;

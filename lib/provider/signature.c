@@ -119,8 +119,8 @@ static int signature_digest_sign_init(void *context, const char *digest, void *k
     return signature_set_params(c, params);
 }
 
-static int signature_digest_sign(void *context, unsigned char *signature, size_t *signature_size, size_t size, const unsigned char *message,
-        size_t message_size)
+static int signature_digest_sign(void *context, unsigned char *signature, size_t *signature_size, size_t size,
+        const unsigned char *message, size_t message_size)
 {
     SignContext *c = context;
     const SignatureScheme *scheme;
