@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From the decision to a worker and back. This is the only place of the manager that makes connections; it never reads from or writes to them. */
+/* From the decision to a worker and back. This is the only place of the manager that makes connections; it never reads from or
+ * writes to them. */
 
 #include "attempt-call.h"
 
@@ -9,8 +10,9 @@
 
 #include "attempt-codec.h"
 
-/* The worker itself ends an attempt after DeliveryTimeout=, but waits for the reply to a final dot that is out (10 min, RFC 5321, section 4.5.3.2.6). Giving up
- * before it does would mean that it delivers behind our back, and that the next attempt delivers again. */
+/* The worker itself ends an attempt after DeliveryTimeout=, but waits for the reply to a final dot that is out (10 min, RFC 5321,
+ * section 4.5.3.2.6). Giving up before it does would mean that it delivers behind our back, and that the next attempt delivers
+ * again. */
 #define WORKER_GRACE_USEC (15 * 60 * USEC_PER_SEC)
 
 struct AttemptCall {
@@ -83,8 +85,8 @@ static int start_connecting(const struct sockaddr_storage *address)
     return TAKE_FD(fd);
 }
 
-int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storage *address, const SmtpRequest *request, int message_fd,
-        RunAttemptDone done, void *userdata)
+int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storage *address, const SmtpRequest *request,
+        int message_fd, RunAttemptDone done, void *userdata)
 {
     Worker *w = manager_next_worker(m);
     _cleanup_close_ int fd = -EBADF;
@@ -108,8 +110,8 @@ int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storag
     bounded.timeout_usec = m->conf->delivery_timeout;
     r = attempt_call(worker_bus(w), &c->slot, &bounded, fd, message_fd, on_reply, c);
     if (r >= 0)
-        r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC, m->conf->delivery_timeout + WORKER_GRACE_USEC, USEC_PER_SEC, on_timeout,
-                c);
+        r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC, m->conf->delivery_timeout + WORKER_GRACE_USEC,
+                USEC_PER_SEC, on_timeout, c);
     if (r < 0) {
         attempt_call_cancel(c);
         return -EAGAIN;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Requests and results of delivery attempts to and from D-Bus messages. A dictionary of named values, so that one can be added without a new
- * signature; what is unknown is passed over, what is missing has the value of an empty request. */
+/* Requests and results of delivery attempts to and from D-Bus messages. A dictionary of named values, so that one can be added
+ * without a new signature; what is unknown is passed over, what is missing has the value of an empty request. */
 
 #include "attempt-codec.h"
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One delivery attempt as manager and worker talk about it on their link: SmtpRequest there, SmtpResult back (lib/smtp-client.h). Both sides use this file, so
- * there is one place where the two agree.
+/* One delivery attempt as manager and worker talk about it on their link: SmtpRequest there, SmtpResult back (lib/smtp-client.h).
+ * Both sides use this file, so there is one place where the two agree.
  *
  *     org.postern.Delivery1.Worker.Deliver(a{sv} request, h socket, h message) → (a{sv} result)
  *
- * The worker is the one that talks to the network: what it answers is as little to be trusted as the network. Reading checks every value and limit. */
+ * The worker is the one that talks to the network: what it answers is as little to be trusted as the network. Reading checks
+ * every value and limit. */
 
 #include <systemd/sd-bus.h>
 
@@ -20,9 +21,11 @@
 
 /* ---- manager ---- */
 
-/* Calls Deliver() of a worker: bus is worker_bus(). request->tls and message_fd are ignored, the descriptors are duplicated. Replies are not bounded in
- * time: the worker has the deadlines of SMTP, and when it dies the bus says so. Unreferencing *ret_slot means that nobody wants to know any more; the attempt itself goes on. */
-int attempt_call(sd_bus *bus, sd_bus_slot **ret_slot, const SmtpRequest *request, int socket_fd, int message_fd, sd_bus_message_handler_t done, void *userdata);
+/* Calls Deliver() of a worker: bus is worker_bus(). request->tls and message_fd are ignored, the descriptors are duplicated.
+ * Replies are not bounded in time: the worker has the deadlines of SMTP, and when it dies the bus says so. Unreferencing
+ * *ret_slot means that nobody wants to know any more; the attempt itself goes on. */
+int attempt_call(sd_bus *bus, sd_bus_slot **ret_slot, const SmtpRequest *request, int socket_fd, int message_fd,
+        sd_bus_message_handler_t done, void *userdata);
 
 /* Owns everything that result points to. */
 typedef struct AttemptResult {
@@ -34,7 +37,8 @@ typedef struct AttemptResult {
 
 AttemptResult *attempt_result_free(AttemptResult *r);
 DEFINE_CLEANUP(AttemptResult, attempt_result_free);
-/* n_recipients: of the request. -EBADMSG when it does not fit. A worker that died or refused (an error reply) is an errno, too. */
+/* n_recipients: of the request. -EBADMSG when it does not fit. A worker that died or refused (an error reply) is an errno,
+ * too. */
 int attempt_result_read(sd_bus_message *reply, size_t n_recipients, AttemptResult **ret);
 
 /* ---- worker ---- */

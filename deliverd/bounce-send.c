@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From the facts of a failure to a message in the queue. Its sender is the null reverse-path, so that no bounce is ever bounced. */
+/* From the facts of a failure to a message in the queue. Its sender is the null reverse-path, so that no bounce is ever
+ * bounced. */
 
 #include "bounce-send.h"
 
@@ -108,7 +109,8 @@ static void read_done(void *data, int result)
         b->done(result, b->userdata);
 }
 
-int bounce_send(Manager *m, const QueueMessage *message, const char *hostname, const BounceRecipient *recipients, size_t n, QueueDone done, void *userdata)
+int bounce_send(Manager *m, const QueueMessage *message, const char *hostname, const BounceRecipient *recipients, size_t n,
+        QueueDone done, void *userdata)
 {
     _cleanup_(bounce_job_freep) BounceJob *b = calloc(1, sizeof(*b));
     int r;

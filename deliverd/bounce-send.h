@@ -6,5 +6,7 @@
 #include "bounce.h"
 #include "deliverd-manager.h"
 
-/* recipients and hostname are copied. done: 0, or negative errno when there is no bounce (-ECANCELED: the daemon stops). message must stay until then. */
-int bounce_send(Manager *m, const QueueMessage *message, const char *hostname, const BounceRecipient *recipients, size_t n, QueueDone done, void *userdata);
+/* recipients and hostname are copied. done: 0, or negative errno when there is no bounce (-ECANCELED: the daemon stops). message
+ * must stay until then. */
+int bounce_send(Manager *m, const QueueMessage *message, const char *hostname, const BounceRecipient *recipients, size_t n,
+        QueueDone done, void *userdata);

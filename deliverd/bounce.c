@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The text of a bounce. What comes from the peer or from the original is held to one line or to complete lines, so that none of it can
- * pretend to be another part of the report. */
+/* The text of a bounce. What comes from the peer or from the original is held to one line or to complete lines, so that none of
+ * it can pretend to be another part of the report. */
 
 #include "bounce.h"
 
@@ -49,7 +49,8 @@ static void print_head(FILE *f, const Bounce *b, bool utf8)
     print_date(f, "Date", b->now_usec);
     fprintf(f, "Message-ID: <%s.%" PRIu64 "@%s>\r\n", b->id, b->now_usec, b->hostname);
     fputs("Subject: Undelivered mail returned to sender\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n", f);
-    fprintf(f, "Content-Type: multipart/report; report-type=%s;\r\n\tboundary=\"=_%s\"\r\n", utf8 ? "global-delivery-status" : "delivery-status", b->id);
+    fprintf(f, "Content-Type: multipart/report; report-type=%s;\r\n\tboundary=\"=_%s\"\r\n",
+            utf8 ? "global-delivery-status" : "delivery-status", b->id);
     if (utf8)
         fputs("Content-Transfer-Encoding: 8bit\r\n", f);
     fputs("\r\nThis is a report in several parts.\r\n", f);
@@ -88,7 +89,8 @@ static void print_status(FILE *f, const Bounce *b, bool utf8)
         const BounceRecipient *r = b->recipients + i;
 
         fputs("\r\n", f);
-        print_field(f, ascii(r->address, strlen(r->address)) ? "Final-Recipient: rfc822; " : "Final-Recipient: utf-8; ", r->address);
+        print_field(f, ascii(r->address, strlen(r->address)) ? "Final-Recipient: rfc822; " : "Final-Recipient: utf-8; ",
+                r->address);
         print_field(f, "Action: failed\r\nStatus: ", r->status);
         if (r->remote)
             print_field(f, "Remote-MTA: dns; ", r->remote);

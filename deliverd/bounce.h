@@ -34,5 +34,6 @@ typedef struct Bounce {
 /* CRLF lines. *ret_8bit: the text has 8-bit bytes. */
 int bounce_format(const Bounce *b, char **ret, size_t *ret_size, bool *ret_8bit);
 
-/* The enhanced code of a reply (RFC 2034), "550 5.1.1 unknown" or without the code in front, if it agrees with code, else a general one: "5.0.0". */
+/* The enhanced code of a reply (RFC 2034), "550 5.1.1 unknown" or without the code in front, if it agrees with code, else a
+ * general one: "5.0.0". */
 void bounce_status(int code, const char *text, char ret[static 16]);

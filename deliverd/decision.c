@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From DNS answers to a plan. No clock, no network, no log. Wherever an answer could not be told for sure the mail waits: nothing here turns a failure to
- * look something up into permission to do without it. */
+/* From DNS answers to a plan. No clock, no network, no log. Wherever an answer could not be told for sure the mail waits: nothing
+ * here turns a failure to look something up into permission to do without it. */
 
 #include "decision.h"
 
@@ -96,8 +96,8 @@ static int compare_preference(const void *a, const void *b)
     return (x->preference > y->preference) - (x->preference < y->preference);
 }
 
-/* RFC 5321, section 5.1: by preference, at random among equals. glibc's qsort() of few elements is a merge sort, but it does not promise so:
- * equal ones may come out in any order, which is as good. */
+/* RFC 5321, section 5.1: by preference, at random among equals. glibc's qsort() of few elements is a merge sort, but it does not
+ * promise so: equal ones may come out in any order, which is as good. */
 static void mx_sort(MxPlan *p, uint64_t seed)
 {
     for (size_t i = p->n_hosts; i > 1; i--) {
@@ -216,7 +216,8 @@ static void add_addresses(HostAddresses *h, const ResolveAnswer *answer, uint16_
     }
 }
 
-/* RFC 7672, section 2.2.2 and 2.2.3: where TLSA records can be, from the chain of the address records. Intermediate aliases never count. */
+/* RFC 7672, section 2.2.2 and 2.2.3: where TLSA records can be, from the chain of the address records. Intermediate aliases never
+ * count. */
 static void choose_bases(HostAddresses *h, const char *host, const ResolveAnswer *answer)
 {
     if (answer->n_hops <= 1) {
@@ -240,7 +241,8 @@ void decision_addresses(const char *host, uint16_t port, const ResolveAnswer *a,
     *ret = (HostAddresses) {};
     /* Half of the places at most for IPv6, so that a host with many of them and a broken route is still reached. */
     if (aaaa_fine)
-        add_addresses(ret, aaaa, DNS_TYPE_AAAA, port, a_fine && a->n_records > 0 ? DECISION_ADDRESSES_MAX / 2 : DECISION_ADDRESSES_MAX);
+        add_addresses(ret, aaaa, DNS_TYPE_AAAA, port,
+                a_fine && a->n_records > 0 ? DECISION_ADDRESSES_MAX / 2 : DECISION_ADDRESSES_MAX);
     if (a_fine)
         add_addresses(ret, a, DNS_TYPE_A, port, DECISION_ADDRESSES_MAX);
     if (ret->n_addresses == 0) {

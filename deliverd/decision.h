@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What to do, from what the administrator wants and what DNS and the peer said. Pure functions: every row of the delivery matrix (RFC 7672, RFC 5321,
- * RFC 7505) is a case of test-decision.c. delivery.c asks the questions and carries out the answers.
+/* What to do, from what the administrator wants and what DNS and the peer said. Pure functions: every row of the delivery matrix
+ * (RFC 7672, RFC 5321, RFC 7505) is a case of test-decision.c. delivery.c asks the questions and carries out the answers.
  *
  * In order: decision_mx() → for each host: decision_addresses() → TLSA of each base in turn while decision_tlsa() says
  * TLSA_NONE → decision_plan() → an attempt → decision_verdict(). */
@@ -130,7 +130,8 @@ typedef struct Verdict {
     FailureKind kind;
 } Verdict;
 
-/* want is what this attempt was made with (not plan->want after NEXT_CLEAR). pending: a recipient without a final answer is left. */
+/* want is what this attempt was made with (not plan->want after NEXT_CLEAR). pending: a recipient without a final answer is
+ * left. */
 Verdict decision_verdict(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending);
 
 /* What a recipient's reply and the deciding reply of the attempt mean for it. */

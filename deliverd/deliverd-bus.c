@@ -52,7 +52,8 @@ static bool list_each(QueueMessage *m, void *userdata)
 
     if (m->status != QUEUE_COMMITTED || strcmp(m->id.text, l->after) <= 0)
         return true;
-    l->error = sd_bus_message_append(l->reply, "(sttsu)", m->id.text, m->envelope->arrival_usec, m->size, m->envelope->sender, count_pending(m));
+    l->error = sd_bus_message_append(l->reply, "(sttsu)", m->id.text, m->envelope->arrival_usec, m->size, m->envelope->sender,
+            count_pending(m));
     return l->error >= 0 && ++l->n < DELIVERD_LIST_MAX;
 }
 
@@ -169,28 +170,32 @@ static int method_flush_destination(sd_bus_message *m, void *userdata, sd_bus_er
 
 /* ---- properties ---- */
 
-static int property_messages(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int property_messages(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
 
     return sd_bus_message_append(reply, "u", queue_count(m->queue, QUEUE_COMMITTED));
 }
 
-static int property_receiving(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int property_receiving(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
 
     return sd_bus_message_append(reply, "u", queue_count(m->queue, QUEUE_RECEIVING));
 }
 
-static int property_waiting(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int property_waiting(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
 
     return sd_bus_message_append(reply, "u", schedule_count(m->schedule, SCHEDULE_WAITING));
 }
 
-static int property_running(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int property_running(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
 
@@ -199,13 +204,14 @@ static int property_running(sd_bus *bus, const char *path, const char *interface
 
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("ListMessages", SD_BUS_ARGS("s", after), SD_BUS_RESULT("a(sttsu)", messages), method_list_messages, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListMessages", SD_BUS_ARGS("s", after), SD_BUS_RESULT("a(sttsu)", messages), method_list_messages,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetMessage", SD_BUS_ARGS("s", id),
-            SD_BUS_RESULT("t", arrival_usec, "t", size, "s", sender, "a(ss)", recipients, "a(suts)", destinations), method_get_message,
-            SD_BUS_VTABLE_UNPRIVILEGED),
+            SD_BUS_RESULT("t", arrival_usec, "t", size, "s", sender, "a(ss)", recipients, "a(suts)", destinations),
+            method_get_message, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", deliveries), method_flush, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("FlushDestination", SD_BUS_ARGS("s", domain), SD_BUS_RESULT("u", deliveries), method_flush_destination,
-            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("FlushDestination", SD_BUS_ARGS("s", domain), SD_BUS_RESULT("u", deliveries),
+            method_flush_destination, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Messages", "u", property_messages, 0, 0),
     SD_BUS_PROPERTY("Receiving", "u", property_receiving, 0, 0),
     SD_BUS_PROPERTY("WaitingDeliveries", "u", property_waiting, 0, 0),

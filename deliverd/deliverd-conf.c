@@ -75,9 +75,10 @@ static int parse_bool_yes(const ConfAssignment *a, void *field, const void *ltyp
     return 0;
 }
 
-static const ConfRange workers_range = {1, 64}, connections_range = {1, 10000}, messages_range = {1, 10000000}, space_range = {0, UINT64_C(1) << 50},
-                       retry_range = {USEC_PER_SEC, DAY}, lifetime_range = {MINUTE, 30 * DAY}, delivery_range = {10 * USEC_PER_SEC, DAY},
-                       stop_range = {USEC_PER_SEC, 5 * MINUTE};
+static const ConfRange workers_range = {1, 64}, connections_range = {1, 10000}, messages_range = {1, 10000000},
+                       space_range = {0, UINT64_C(1) << 50},
+                       retry_range = {USEC_PER_SEC, DAY}, lifetime_range = {MINUTE, 30 * DAY},
+                       delivery_range = {10 * USEC_PER_SEC, DAY}, stop_range = {USEC_PER_SEC, 5 * MINUTE};
 
 #define GENERAL(field) offsetof(DeliverdConf, field)
 #define DESTINATION(field) offsetof(DestinationSection, field)
@@ -181,14 +182,16 @@ static int check(const DeliverdConf *c, ConfReport *report)
     int r = 0;
 
     if (c->max_retry_interval < c->retry_interval)
-        r = conf_report_add(report, CONF_WARNING, NULL, 0, "MaxRetryInterval= is smaller than RetryInterval=, which then has no effect");
+        r = conf_report_add(report, CONF_WARNING, NULL, 0,
+                "MaxRetryInterval= is smaller than RetryInterval=, which then has no effect");
     for (size_t i = 0; r >= 0 && i < c->destinations.n_sections; i++) {
         const DestinationSection *s = c->destinations.sections + i;
         const char *domain = *s->pattern == '.' ? s->pattern + 1 : s->pattern;
         DestinationPolicy p = destination_policy(&c->destinations, domain);
 
         if (s->dane == DANE_MANDATORY && p.tls == TLS_LEVEL_NO)
-            r = conf_report_add(report, CONF_ERROR, NULL, 0, "[Destination %s] has DANE=Mandatory, but TLS=No holds for it", s->pattern);
+            r = conf_report_add(report, CONF_ERROR, NULL, 0, "[Destination %s] has DANE=Mandatory, but TLS=No holds for it",
+                    s->pattern);
     }
     return r;
 }

@@ -24,7 +24,8 @@ typedef struct DeliverdConf {
     DestinationTable destinations;
 } DeliverdConf;
 
-/* Reads deliverd.conf and its drop-ins below root. *ret_files (optional) for conf_snapshot(). Returns 0 or negative errno, -EBADMSG when report has errors. */
+/* Reads deliverd.conf and its drop-ins below root. *ret_files (optional) for conf_snapshot(). Returns 0 or negative errno,
+ * -EBADMSG when report has errors. */
 int deliverd_conf_load(DeliverdConf **ret, Conf **ret_files, const char *root, ConfReport *report);
 /* In a worker; fd stays the caller's. */
 int deliverd_conf_read_snapshot(DeliverdConf **ret, int fd, ConfReport *report);

@@ -159,7 +159,8 @@ static void on_worker_gone(Worker *w, int code, int status, bool expected, void 
         return;
     (void) snprintf(pid, sizeof(pid), "%d", (int) worker_pid(w));
     const LogField fields[] = {{"POSTERN_WORKER", pid}, {"POSTERN_REASON", fault}};
-    log_event(LOG_WARNING, WORKER_DIED_ID, fields, ELEMENTSOF(fields), "Delivery process %s died (%s %d%s%s); its deliveries are tried again", pid,
+    log_event(LOG_WARNING, WORKER_DIED_ID, fields, ELEMENTSOF(fields),
+            "Delivery process %s died (%s %d%s%s); its deliveries are tried again", pid,
             code == CLD_EXITED ? "status" : "signal", status, fault ? ", " : "", fault ?: "");
 }
 
@@ -201,7 +202,8 @@ int manager_load_conf(Manager *m)
 
 int manager_start_workers(Manager *m)
 {
-    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused, .peers = worker_peers};
+    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused,
+            .peers = worker_peers};
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
     _cleanup_(conf_freep) Conf *files = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Attempts of one process: takes them from the manager, runs an SMTP client for each, answers. Everything that opens a file is done before
- * sandbox_enter(); there is no byte from the network before it.
+/* Attempts of one process: takes them from the manager, runs an SMTP client for each, answers. Everything that opens a file is
+ * done before sandbox_enter(); there is no byte from the network before it.
  *
  * It logs nothing about attempts: the manager does, once, with what it knows of the message. */
 
@@ -136,8 +136,8 @@ static void end_attempts(DeliverdWorker *w)
         remove_attempt(a);
 }
 
-/* What is under way goes on, within the time that the manager gives. When the manager is gone nobody would learn what came of it, and what is delivered
- * now is delivered again: then all ends at once. */
+/* What is under way goes on, within the time that the manager gives. When the manager is gone nobody would learn what came of it,
+ * and what is delivered now is delivered again: then all ends at once. */
 static void link_stop(void *userdata)
 {
     DeliverdWorker *w = userdata;
@@ -156,8 +156,8 @@ static int on_terminate(void *userdata)
 
 static const sd_bus_vtable worker_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("Deliver", SD_BUS_ARGS("a{sv}", request, "h", socket, "h", message), SD_BUS_RESULT("a{sv}", result), method_deliver,
-            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Deliver", SD_BUS_ARGS("a{sv}", request, "h", socket, "h", message), SD_BUS_RESULT("a{sv}", result),
+            method_deliver, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };
 

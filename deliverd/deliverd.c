@@ -2,8 +2,9 @@
 
 /* postern-deliverd: keeps the queue and delivers. The manager when started by systemd, a worker when re-executed by the manager.
  *
- * The manager talks to smtpd, dnsd, alertd, its workers, and to people over the system bus; it makes connections and never reads from them. It must never
- * answer for a message that is not durable. Workers talk to mail servers and see messages as read-only descriptors. */
+ * The manager talks to smtpd, dnsd, alertd, its workers, and to people over the system bus; it makes connections and never reads
+ * from them. It must never answer for a message that is not durable. Workers talk to mail servers and see messages as read-only
+ * descriptors. */
 
 #include "deliverd-manager.h"
 #include "deliverd-worker.h"
@@ -45,7 +46,8 @@ static int run_manager(void)
     r = manager_serve(m);
     if (r < 0)
         return r;
-    /* The queue and the configuration; mail servers, which the workers get as connecting sockets; dnsd, alertd, certd for the workers; workers. ACCEPT: peers. */
+    /* The queue and the configuration; mail servers, which the workers get as connecting sockets; dnsd, alertd, certd for the
+     * workers; workers. ACCEPT: peers. */
     r = sandbox_enter(SANDBOX_ACCEPT | SANDBOX_FILES | SANDBOX_CONNECT_INET | SANDBOX_CONNECT_UNIX | SANDBOX_THREADS | SANDBOX_SPAWN);
     if (r < 0)
         return log_error_errno(r, "Failed to enter the sandbox: %m");

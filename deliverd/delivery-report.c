@@ -51,7 +51,8 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
         {"POSTERN_REASON", result->reply.text},
     };
 
-    log_event(LOG_INFO, MESSAGE_DELIVERED_ID, fields, ELEMENTSOF(fields), "%s: delivered to %s at %s, tls=%s:%s%s%s, reply: %d %s", m->id.text, to,
+    log_event(LOG_INFO, MESSAGE_DELIVERED_ID, fields, ELEMENTSOF(fields),
+            "%s: delivered to %s at %s, tls=%s:%s%s%s, reply: %d %s", m->id.text, to,
             a->peer, wanted, got, result->tls_used && result->tls.version ? " " : "",
             result->tls_used && result->tls.version ? result->tls.version : "", result->reply.code, result->reply.text);
 }
@@ -74,7 +75,8 @@ void report_attempt(const Delivery *d, const RunAttempt *a)
         {"POSTERN_TLS_RESULT", "none"},
         {"POSTERN_REASON", a->reason},
     };
-    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none, going on: %s", m->id.text, a->peer, wanted, a->reason);
+    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none, going on: %s", m->id.text,
+            a->peer, wanted, a->reason);
 }
 
 static void alert_failed_tls(const Delivery *d, const RunResult *result)
@@ -97,7 +99,9 @@ static void alert_failed_tls(const Delivery *d, const RunResult *result)
             "Nothing is delivered in a less secure way. Delivery is tried again with growing intervals until QueueLifetime= in deliverd.conf is over; it succeeds without a "
             "restart when the fault is mended. %s\n\nTo try at once:\n\n"
             "    busctl call org.postern.Delivery1 /org/postern/Delivery1 org.postern.Delivery1 FlushDestination s %s\n",
-            d->domain, dane ? "none of its mail servers could be authenticated by its TLSA records" : "TLS is required and no connection could be secured",
+            d->domain,
+            dane ? "none of its mail servers could be authenticated by its TLSA records"
+                 : "TLS is required and no connection could be secured",
             d->attempts, id, result->reason,
             dane ? "Most often the destination has replaced a certificate without its TLSA record, or its DNSSEC signatures have expired; its postmaster should know."
                  : "What is required for it stands in its [Destination] section of deliverd.conf, or in the TLSA records of its mail servers.",
@@ -136,7 +140,8 @@ void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_u
         {"POSTERN_REASON", result->reason},
     };
 
-    log_event(LOG_NOTICE, MESSAGE_DEFERRED_ID, fields, ELEMENTSOF(fields), "%s: deferred for %s, next attempt in %" PRIu64 " s, tls=%s:none: %s", m->id.text, to,
+    log_event(LOG_NOTICE, MESSAGE_DEFERRED_ID, fields, ELEMENTSOF(fields),
+            "%s: deferred for %s, next attempt in %" PRIu64 " s, tls=%s:none: %s", m->id.text, to,
             next_usec > now ? (next_usec - now + USEC_PER_SEC - 1) / USEC_PER_SEC : 0, wanted, result->reason);
     if (result->kind == FAILURE_DANE || (result->kind == FAILURE_TLS && d->mail->manager->conf->alert_on_tls_failure))
         alert_failed_tls(d, result);

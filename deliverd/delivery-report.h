@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Tells people what became of a delivery: the journal, and alertd where mail waits for want of security. Nothing here changes anything. */
+/* Tells people what became of a delivery: the journal, and alertd where mail waits for want of security. Nothing here changes
+ * anything. */
 
 #include "delivery.h"
 
-/* One line for recipients that a host took the message for, and, where TLS was wanted for sure, one for a failed connection that another follows. */
+/* One line for recipients that a host took the message for, and, where TLS was wanted for sure, one for a failed connection that
+ * another follows. */
 void report_attempt(const Delivery *d, const RunAttempt *attempt);
 /* One line for what waits; alerts D6 and D7. next_usec: when it is tried again. */
 void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_usec);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The walk. Each step either starts one question or connection and returns, or goes on to the next step; when nothing is left to try it ends. It never decides
- * itself: decision.h does. */
+/* The walk. Each step either starts one question or connection and returns, or goes on to the next step; when nothing is left to
+ * try it ends. It never decides itself: decision.h does. */
 
 #include "delivery-run.h"
 
@@ -98,7 +98,8 @@ static void note_failure(DeliveryRun *r, FailureKind kind, const char *format, .
     r->worst = kind;
 }
 
-static void decide(DeliveryRun *r, RunRecipient *recipient, RecipientVerdict verdict, int code, const char *text, const char *remote)
+static void decide(DeliveryRun *r, RunRecipient *recipient, RecipientVerdict verdict, int code, const char *text,
+        const char *remote)
 {
     char *copy = NULL;
 
@@ -134,7 +135,8 @@ static void set_peer(DeliveryRun *r, const struct sockaddr_storage *sa)
     _cleanup_free_ char *address = NULL;
     char *peer = NULL;
 
-    if (sockaddr_to_string((const struct sockaddr *) sa, &address) < 0 || asprintf(&peer, "%s[%s]:%u", host_name(r), address, r->port) < 0)
+    if (sockaddr_to_string((const struct sockaddr *) sa, &address) < 0
+            || asprintf(&peer, "%s[%s]:%u", host_name(r), address, r->port) < 0)
         peer = NULL;
     free(r->peer);
     r->peer = peer;
@@ -161,7 +163,8 @@ static size_t apply_replies(DeliveryRun *r, const SmtpResult *result, const char
     for (size_t i = 0; i < r->n_attempted; i++) {
         const SmtpReply *own = result->recipients ? result->recipients + i : NULL;
         RecipientVerdict verdict = decision_recipient(result->stage, result->reply.code, own ? own->code : 0);
-        const SmtpReply *said = own && own->code > 0 && (verdict != VERDICT_FAILED || own->code / 100 == 5) ? own : &result->reply;
+        const bool own_says_it = own && own->code > 0 && (verdict != VERDICT_FAILED || own->code / 100 == 5);
+        const SmtpReply *said = own_says_it ? own : &result->reply;
 
         decide(r, r->recipients + r->attempted[i], verdict, said->code, said->text, host_name(r));
         if (verdict == VERDICT_DELIVERED && delivered++ == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One walk through the hosts of a destination: MX, addresses, TLSA, plan, connection, verdict, next host or end. The state machine between the pure decisions
- * and the world; what it asks of the world it asks through RunOps, so that tests can be the world. */
+/* One walk through the hosts of a destination: MX, addresses, TLSA, plan, connection, verdict, next host or end. The state
+ * machine between the pure decisions and the world; what it asks of the world it asks through RunOps, so that tests can be the
+ * world. */
 
 #include "decision.h"
 
@@ -47,9 +48,10 @@ typedef void (*RunAttemptDone)(const SmtpResult *result, const char *reason, voi
 typedef struct RunOps {
     /* Ends with done, from the event loop. *ret cancels. */
     int (*resolve)(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata);
-    /* Connects and delivers; the same rules. request and what it points to stay until done; its tls and message fields are filled in here. Negative errno: not even
-     * the connecting could be started. -EAGAIN: there is no worker. */
-    int (*attempt)(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done, void *done_userdata, void *userdata);
+    /* Connects and delivers; the same rules. request and what it points to stay until done; its tls and message fields are filled
+     * in here. Negative errno: not even the connecting could be started. -EAGAIN: there is no worker. */
+    int (*attempt)(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done,
+            void *done_userdata, void *userdata);
     void (*cancel)(AttemptCall *call, void *userdata);
     void (*attempted)(const RunAttempt *attempt, void *userdata);
     /* The end. The run may be freed in it. */

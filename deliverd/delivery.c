@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Deliveries of a message. The order of things here is the promise: a recipient's end is recorded before the message can go; a bounce is in the queue,
- * durably, before the recipient that it is about counts as done. */
+/* Deliveries of a message. The order of things here is the promise: a recipient's end is recorded before the message can go; a
+ * bounce is in the queue, durably, before the recipient that it is about counts as done. */
 
 #include "delivery.h"
 
@@ -81,7 +81,8 @@ static void settle(Delivery *d, uint64_t due_usec)
         return;
     }
     if (d->n_recipients > 0) {
-        if (envelope_state_set(message->state, d->domain, d->attempts, due_usec, d->reason ?: "") < 0 || delivery_schedule(d, due_usec) < 0)
+        if (envelope_state_set(message->state, d->domain, d->attempts, due_usec, d->reason ?: "") < 0
+                || delivery_schedule(d, due_usec) < 0)
             log_error("%s: out of memory; delivery to %s goes on after the next start", message->id.text, d->domain);
     }
     queue_save_state(m->queue, message);
@@ -143,7 +144,8 @@ static int start_bounce(Delivery *d, const RunRecipient *recipients, const size_
 
             b->indices[i] = d->recipients[indices[i]];
             bounce_status(f->code, f->text ?: "", status[i]);
-            facts[i] = (BounceRecipient) {.address = f->address, .status = status[i], .diagnostic = f->text ?: "", .remote = f->remote};
+            facts[i] = (BounceRecipient) {.address = f->address, .status = status[i], .diagnostic = f->text ?: "",
+                    .remote = f->remote};
         }
         r = bounce_send(d->mail->manager, d->mail->message, d->mail->manager->conf->host_name, facts, n, on_bounced, b);
     }
@@ -250,7 +252,8 @@ static int run_resolve(ResolveQuery **ret, const char *name, uint16_t type, Reso
     return resolve_start(d->mail->manager->dnsd, ret, name, type, done, done_userdata);
 }
 
-static int run_attempt(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done, void *done_userdata, void *userdata)
+static int run_attempt(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done,
+        void *done_userdata, void *userdata)
 {
     Delivery *d = userdata;
 
@@ -306,7 +309,8 @@ void delivery_start(Delivery *d)
 
     r = prepare(d);
     if (r < 0) {
-        (void) log_error_errno(r, "%s: the delivery to %s could not be started, trying again later: %m", d->mail->message->id.text, d->domain);
+        (void) log_error_errno(r, "%s: the delivery to %s could not be started, trying again later: %m",
+                d->mail->message->id.text, d->domain);
         run_clear(d);
         d->hurried++;
         settle(d, retry_time(d, true));

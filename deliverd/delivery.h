@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The deliveries of a message: one for each destination among its recipients, from commit to the last recipient's end. This is where results become
- * records: first what is done is written down, then it is forgotten. */
+/* The deliveries of a message: one for each destination among its recipients, from commit to the last recipient's end. This is
+ * where results become records: first what is done is written down, then it is forgotten. */
 
 #include "deliverd-manager.h"
 #include "delivery-run.h"
@@ -31,7 +31,8 @@ struct Mail {
     size_t n_deliveries;
 };
 
-/* Groups what is pending in m by destination and schedules it; becomes m->userdata. A message without anything pending is removed. */
+/* Groups what is pending in m by destination and schedules it; becomes m->userdata. A message without anything pending is
+ * removed. */
 int mail_new(Manager *manager, QueueMessage *m);
 Mail *mail_free(Mail *mail);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the administrator wants for a destination: sections [Destination default], [Destination .suffix] and [Destination example.com] of deliverd.conf.
- * Each setting is taken from the most specific section that has it. Pure but for the allocation. */
+/* What the administrator wants for a destination: sections [Destination default], [Destination .suffix] and [Destination
+ * example.com] of deliverd.conf. Each setting is taken from the most specific section that has it. Pure but for the
+ * allocation. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,7 +39,8 @@ typedef struct DestinationTable {
     size_t n_sections;
 } DestinationTable;
 
-/* The section of that pattern, made when it is new. NULL when there are too many or memory is short. Pointers stay valid until the next new one. */
+/* The section of that pattern, made when it is new. NULL when there are too many or memory is short. Pointers stay valid until
+ * the next new one. */
 DestinationSection *destination_table_get(DestinationTable *t, const char *pattern);
 void destination_table_clear(DestinationTable *t);
 
@@ -56,5 +58,6 @@ typedef struct DestinationPolicy {
 /* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always. Without TLS there is no DANE. */
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain);
 
-/* "mx.example.com", "mx.example.com:2525", "192.0.2.1:25", "[2001:db8::1]:25": host without brackets, port (25 if not given). -EINVAL. */
+/* "mx.example.com", "mx.example.com:2525", "192.0.2.1:25", "[2001:db8::1]:25": host without brackets, port (25 if not given).
+ * -EINVAL. */
 int route_parse(const char *s, char **ret_host, uint16_t *ret_port);

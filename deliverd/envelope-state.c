@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* ID.state as text: which recipients are done and when each destination is tried again. Losing one means delivering twice, never losing mail. */
+/* ID.state as text: which recipients are done and when each destination is tried again. Losing one means delivering twice, never
+ * losing mail. */
 
 #include <inttypes.h>
 
@@ -166,7 +167,8 @@ int envelope_state_parse(const char *text, size_t size, size_t n_recipients, Env
     size_t body;
     int r;
 
-    if (size < strlen(STATE_MAGIC) + STATE_END_SIZE || size > STATE_TEXT_MAX || memcmp(text, STATE_MAGIC, strlen(STATE_MAGIC)) != 0)
+    if (size < strlen(STATE_MAGIC) + STATE_END_SIZE || size > STATE_TEXT_MAX
+            || memcmp(text, STATE_MAGIC, strlen(STATE_MAGIC)) != 0)
         return -EBADMSG;
     body = size - STATE_END_SIZE;
     (void) snprintf(end, sizeof(end), "end %08" PRIx32 "\n", crc32c(0, text, body));

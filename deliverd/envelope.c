@@ -148,8 +148,8 @@ int envelope_parse_footer(const char *footer, uint64_t file_size, EnvelopeFooter
     const char *p = footer + strlen(FOOTER_MAGIC);
     uint64_t offset, size, sum;
 
-    if (file_size < ENVELOPE_FOOTER_SIZE || memcmp(footer, FOOTER_MAGIC, strlen(FOOTER_MAGIC)) != 0 || p[20] != ' ' || p[29] != ' ' ||
-            p[38] != '\n')
+    if (file_size < ENVELOPE_FOOTER_SIZE || memcmp(footer, FOOTER_MAGIC, strlen(FOOTER_MAGIC)) != 0
+            || p[20] != ' ' || p[29] != ' ' || p[38] != '\n')
         return -EBADMSG;
     if (parse_fixed(p, 20, 10, &offset) < 0 || parse_fixed(p + 21, 8, 10, &size) < 0 || parse_fixed(p + 30, 8, 16, &sum) < 0)
         return -EBADMSG;

@@ -16,8 +16,8 @@
  *     recipient bob@example.com
  *     Postern-Footer: 1 00000000000000001234 00000345 1a2b3c4d
  *
- * The footer: offset of the envelope (= size of the message), its size, CRC-32C of the envelope and of the footer up to the checksum. A message may well end
- * in such lines; what makes a file committed is its mode, which only deliverd can change. */
+ * The footer: offset of the envelope (= size of the message), its size, CRC-32C of the envelope and of the footer up to the
+ * checksum. A message may well end in such lines; what makes a file committed is its mode, which only deliverd can change. */
 
 #include <stdbool.h>
 #include <stddef.h>

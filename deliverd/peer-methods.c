@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* OpenMessage, Commit, Discard. The caller is a process that parses what clients send: everything in a call is checked here again, and nothing is answered for
- * before it is durable. */
+/* OpenMessage, Commit, Discard. The caller is a process that parses what clients send: everything in a call is checked here
+ * again, and nothing is answered for before it is durable. */
 
 #include "peer-methods.h"
 
@@ -288,9 +288,10 @@ static int method_discard(sd_bus_message *m, void *userdata, sd_bus_error *error
 
 const sd_bus_vtable peer_methods_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("OpenMessage", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", id, "h", fd), method_open_message, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Commit", SD_BUS_ARGS("s", id, "s", sender, "as", recipients, "a{sv}", options), SD_BUS_NO_RESULT, method_commit,
+    SD_BUS_METHOD_WITH_ARGS("OpenMessage", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", id, "h", fd), method_open_message,
             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Commit", SD_BUS_ARGS("s", id, "s", sender, "as", recipients, "a{sv}", options), SD_BUS_NO_RESULT,
+            method_commit, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Discard", SD_BUS_ARGS("s", id), SD_BUS_NO_RESULT, method_discard, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };

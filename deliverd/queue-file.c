@@ -2,8 +2,8 @@
 
 /* One file a message, one fsync a message.
  *
- * A commit must not trust that the client closed its descriptor: it takes a read lease, which the kernel grants only while the inode is not open for writing
- * anywhere (a writable mapping counts, too). From then on only this daemon can open it. */
+ * A commit must not trust that the client closed its descriptor: it takes a read lease, which the kernel grants only while the
+ * inode is not open for writing anywhere (a writable mapping counts, too). From then on only this daemon can open it. */
 
 #include "queue-file.h"
 
@@ -119,9 +119,9 @@ int queue_file_unused(int dir_fd, const QueueId *id)
     return fd < 0 ? negative_errno() : prove_unwritable(fd, 1);
 }
 
-/* Envelope, mode, fsync. The message's bytes are in the file and nobody else can change them. -EIO: what is on the disk is unknown
- * from now on, and a second fsync() would not tell (the kernel reports a failed write-back once, and forgets the pages). The file
- * must go; its sender still has the message. */
+/* Envelope, mode, fsync. The message's bytes are in the file and nobody else can change them. -EIO: what is on the disk is
+ * unknown from now on, and a second fsync() would not tell (the kernel reports a failed write-back once, and forgets the pages).
+ * The file must go; its sender still has the message. */
 static int seal(int fd, uint64_t message_size, const Envelope *envelope)
 {
     _cleanup_free_ char *text = NULL;

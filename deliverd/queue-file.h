@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The files of the queue: what is done to one of them, step by step, blocking. queue.c calls these from threads; tests and crash tests call
- * them directly.
+/* The files of the queue: what is done to one of them, step by step, blocking. queue.c calls these from threads; tests and crash
+ * tests call them directly.
  *
- * Below the queue's directory: X/ID the message and its envelope, X/ID.state what became of it, X/ID.new a state being written, X/ID.damaged
- * a committed file whose end does not make sense (kept for an administrator). Mode 0600: being received, the bytes are a client's; 0400:
- * committed. dir_fd is the queue's directory everywhere. */
+ * Below the queue's directory: X/ID the message and its envelope, X/ID.state what became of it, X/ID.new a state being written,
+ * X/ID.damaged a committed file whose end does not make sense (kept for an administrator). Mode 0600: being received, the bytes
+ * are a client's; 0400: committed. dir_fd is the queue's directory everywhere. */
 
 #include "envelope.h"
 #include "queue-id.h"
@@ -18,9 +18,10 @@ int queue_dir_sync(int dir_fd, char bucket);
 /* A new empty file open for reading and writing; durable only after queue_dir_sync(). -EEXIST. */
 int queue_file_create(int dir_fd, const QueueId *id);
 
-/* Makes a received message durable with its envelope: proves that nobody has it open for writing any more, appends, protects, syncs. Returns 0 and the
- * message's size; -ENOENT: no such file; -EALREADY: it is committed; -ETXTBSY: somebody can still write; -ENODATA: it is empty; -ENOSPC …: not committed, and the
- * file is as before; -EIO: neither durable nor ever to be, and removed. *ret_copied: the file system has no leases, so the message was copied to be sure. */
+/* Makes a received message durable with its envelope: proves that nobody has it open for writing any more, appends, protects,
+ * syncs. Returns 0 and the message's size; -ENOENT: no such file; -EALREADY: it is committed; -ETXTBSY: somebody can still write;
+ * -ENODATA: it is empty; -ENOSPC …: not committed, and the file is as before; -EIO: neither durable nor ever to be, and removed.
+ * *ret_copied: the file system has no leases, so the message was copied to be sure. */
 int queue_file_commit(int dir_fd, const QueueId *id, const Envelope *envelope, uint64_t *ret_size, bool *ret_copied);
 
 /* A message of our own, in one go. The same durability. */
@@ -34,7 +35,8 @@ typedef struct QueueFile {
 } QueueFile;
 void queue_file_clear(QueueFile *f);
 
-/* Reads a committed file and its state. -ENOENT; -EAGAIN: not committed (*ret_mtime_usec is its last change); -EBADMSG: damaged. */
+/* Reads a committed file and its state. -ENOENT; -EAGAIN: not committed (*ret_mtime_usec is its last change); -EBADMSG:
+ * damaged. */
 int queue_file_load(int dir_fd, const QueueId *id, QueueFile *ret, uint64_t *ret_mtime_usec);
 
 /* Nobody has the file open for writing (0), somebody has (-ETXTBSY), -EOPNOTSUPP: the file system cannot tell. */

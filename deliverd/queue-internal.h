@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the three halves of the queue share: queue.c (index, commit, end), queue-pool.c (files made ahead) and queue-scan.c (the start). */
+/* What the three halves of the queue share: queue.c (index, commit, end), queue-pool.c (files made ahead) and queue-scan.c (the
+ * start). */
 
 #include <dirent.h>
 

@@ -88,7 +88,8 @@ static void batch_done(void *data, int result)
 
 int queue_pool_fill(Queue *q)
 {
-    while (q->n_pool + q->batches * QUEUE_POOL_BATCH < QUEUE_POOL_LOW + q->n_waiters && (q->batches + 1) * QUEUE_POOL_BATCH <= QUEUE_POOL_MAX) {
+    while (q->n_pool + q->batches * QUEUE_POOL_BATCH < QUEUE_POOL_LOW + q->n_waiters
+            && (q->batches + 1) * QUEUE_POOL_BATCH <= QUEUE_POOL_MAX) {
         BatchJob *b = calloc(1, sizeof(*b));
         int r;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What an earlier run left behind: committed messages go into the index, files that were being received stay for a while, since their sender may be alive and
- * about to commit. A few files a turn of the loop, so that mail is accepted meanwhile. And the sweep: files that nobody writes and nobody committed. */
+/* What an earlier run left behind: committed messages go into the index, files that were being received stay for a while, since
+ * their sender may be alive and about to commit. A few files a turn of the loop, so that mail is accepted meanwhile. And the
+ * sweep: files that nobody writes and nobody committed. */
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -51,7 +52,8 @@ static void scan_stray(Queue *q, const char *name)
     if (queue_id_parse(id_text, &id) < 0 || queue_find(q, &id))
         return;
     (void) snprintf(path, sizeof(path), "%c/%s", queue_id_bucket(&id), id.text);
-    if (streq(name + QUEUE_ID_LENGTH, ".new") || (streq(name + QUEUE_ID_LENGTH, ".state") && faccessat(q->dir_fd, path, F_OK, 0) < 0 && errno == ENOENT)) {
+    if (streq(name + QUEUE_ID_LENGTH, ".new")
+            || (streq(name + QUEUE_ID_LENGTH, ".state") && faccessat(q->dir_fd, path, F_OK, 0) < 0 && errno == ENOENT)) {
         (void) snprintf(path, sizeof(path), "%c/%s", queue_id_bucket(&id), name);
         (void) unlinkat(q->dir_fd, path, 0);
     }

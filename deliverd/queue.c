@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The index and the threads' work. A message is in the index from the moment its file is handed out until its file is gone, so that nothing is
- * committed, found or delivered twice at a time. */
+/* The index and the threads' work. A message is in the index from the moment its file is handed out until its file is gone, so
+ * that nothing is committed, found or delivered twice at a time. */
 
 #include "queue.h"
 
@@ -287,7 +287,8 @@ int queue_insert(Queue *q, char *text, size_t size, Envelope *envelope, QueueDon
     if (!m)
         return -ENOMEM;
     r = commit_submit(q,
-            &(CommitJob) {.queue = q, .id = id, .envelope = envelope, .text = text, .text_size = size, .done = done, .userdata = userdata});
+            &(CommitJob) {.queue = q, .id = id, .envelope = envelope, .text = text, .text_size = size, .done = done,
+                    .userdata = userdata});
     if (r < 0) {
         queue_index_drop(q, m);
         return r;
@@ -431,7 +432,8 @@ int queue_open_message(Queue *q, const QueueMessage *m)
 }
 
 /* ---- life ---- */
-int queue_new(Queue **ret, sd_event *event, Jobs *jobs, const char *path, const QueueLimits *limits, const QueueOps *ops, void *userdata)
+int queue_new(Queue **ret, sd_event *event, Jobs *jobs, const char *path, const QueueLimits *limits, const QueueOps *ops,
+        void *userdata)
 {
     _cleanup_(queue_freep) Queue *q = calloc(1, sizeof(*q));
     int r;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The queue: an index in memory over the files of queue-file.h, a pool of files made ahead, and everything that touches the disk handed to
- * threads. All callbacks come from the event loop. It knows nothing about delivery: the manager is told what is committed. */
+/* The queue: an index in memory over the files of queue-file.h, a pool of files made ahead, and everything that touches the disk
+ * handed to threads. All callbacks come from the event loop. It knows nothing about delivery: the manager is told what is
+ * committed. */
 
 #include <systemd/sd-event.h>
 
@@ -47,7 +48,8 @@ typedef struct QueueOps {
 } QueueOps;
 
 /* path: the directory, which must exist. jobs must be freed before the queue. */
-int queue_new(Queue **ret, sd_event *event, Jobs *jobs, const char *path, const QueueLimits *limits, const QueueOps *ops, void *userdata);
+int queue_new(Queue **ret, sd_event *event, Jobs *jobs, const char *path, const QueueLimits *limits, const QueueOps *ops,
+        void *userdata);
 Queue *queue_free(Queue *q);
 DEFINE_CLEANUP(Queue, queue_free);
 void queue_set_limits(Queue *q, const QueueLimits *limits);
@@ -55,12 +57,14 @@ void queue_set_limits(Queue *q, const QueueLimits *limits);
 /* Looks for what an earlier run left, in small steps; ops->scanned at the end. */
 int queue_scan(Queue *q);
 
-/* A file to receive a message into. fd is the queue's and closed after the callback. error: -EDQUOT (queue full), -ENOSPC, another. */
+/* A file to receive a message into. fd is the queue's and closed after the callback. error: -EDQUOT (queue full), -ENOSPC,
+ * another. */
 typedef void (*QueueOpened)(const char *id, int fd, int error, void *userdata);
 int queue_open(Queue *q, QueueOpened opened, void *userdata);
 
-/* Takes envelope over, always. The callback's error is that of queue_file_commit(). Committing twice is fine if the envelope is the same (a caller whose
- * link broke does not know): -EALREADY is returned, or 0 given to the callback; another envelope is -EINVAL. -EBUSY: a commit of it is under way. */
+/* Takes envelope over, always. The callback's error is that of queue_file_commit(). Committing twice is fine if the envelope is
+ * the same (a caller whose link broke does not know): -EALREADY is returned, or 0 given to the callback; another envelope is
+ * -EINVAL. -EBUSY: a commit of it is under way. */
 typedef void (*QueueDone)(int error, void *userdata);
 int queue_commit(Queue *q, const QueueId *id, Envelope *envelope, QueueDone done, void *userdata);
 /* -ENOENT when no message of that id is being received. */
@@ -69,7 +73,8 @@ int queue_discard(Queue *q, const QueueId *id);
 /* A message of our own. Takes envelope and text over, always. */
 int queue_insert(Queue *q, char *text, size_t size, Envelope *envelope, QueueDone done, void *userdata);
 
-/* Writes m's state as it is now, durably and soon; saves of one message never overtake each other. Trouble is told to ops->trouble. */
+/* Writes m's state as it is now, durably and soon; saves of one message never overtake each other. Trouble is told to
+ * ops->trouble. */
 void queue_save_state(Queue *q, QueueMessage *m);
 /* The end of a message; its file goes soon. m may be used until ops->removed. */
 void queue_remove(Queue *q, QueueMessage *m);

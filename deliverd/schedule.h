@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Who is next: deliveries wait for their time in a heap, then for a place in the row of their destination. Destinations take turns and each has its
- * own limit, so that one with many messages, or one that does not answer, never delays another. No timers and no clock here: the manager
- * asks when something is due. Times are CLOCK_REALTIME in microseconds, since they outlive restarts. */
+/* Who is next: deliveries wait for their time in a heap, then for a place in the row of their destination. Destinations take
+ * turns and each has its own limit, so that one with many messages, or one that does not answer, never delays another. No timers
+ * and no clock here: the manager asks when something is due. Times are CLOCK_REALTIME in microseconds, since they outlive
+ * restarts. */
 
 #include <stdbool.h>
 #include <stddef.h>

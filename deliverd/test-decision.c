@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The delivery matrix as a table: what DNS says on the left, what must happen on the right. The numbers in the names are the rows
- * of "How delivery decides", section 1. Rows 31 to 34 are OpenSSL's to judge (lib/test-tls.c): here all usable records must reach it.
+ * of "How delivery decides", section 1. Rows 31 to 34 are OpenSSL's to judge (lib/test-tls.c): here all usable records must reach
+ * it.
  *
  * Answers are written as text: "secure mx.example.com" …, see parse_answer(). */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Whole walks through a world of answers: a table says what names hold and how connections end, and a trace says what was asked and done, in order.
- * The rows of the delivery matrix that concern the order of hosts are here: 1, 2, 4, 5, 10, 11, 12, 13, 22, 24, 26, 27, 47, 48. */
+/* Whole walks through a world of answers: a table says what names hold and how connections end, and a trace says what was asked
+ * and done, in order. The rows of the delivery matrix that concern the order of hosts are here: 1, 2, 4, 5, 10, 11, 12, 13, 22,
+ * 24, 26, 27, 47, 48. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The manager with real workers, a real queue on disk and a mail server in a child process: what is committed arrives byte for byte, once; what is refused
- * comes back as a bounce; what cannot be delivered waits, over a restart, and goes when it can. Routes spare DNS here. */
+/* The manager with real workers, a real queue on disk and a mail server in a child process: what is committed arrives byte for
+ * byte, once; what is refused comes back as a bounce; what cannot be delivered waits, over a restart, and goes when it can.
+ * Routes spare DNS here. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The files of the queue: commit only what nobody can write any more, find all that was committed, and the promise: a process that commits is killed
- * at random, again and again, and everything it had answered for is there, whole. */
+/* The files of the queue: commit only what nobody can write any more, find all that was committed, and the promise: a process
+ * that commits is killed at random, again and again, and everything it had answered for is there, whole. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The queue on an event loop with its threads: the way of a message from OpenMessage to its removal, restarts, limits, and commits that should not be. */
+/* The queue on an event loop with its threads: the way of a message from OpenMessage to its removal, restarts, limits, and
+ * commits that should not be. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What each end of an attempt leads to: never the clear where TLS is a must (row 47), authentication failure defers (row 48), nothing is
- * sent twice where it may have arrived. */
+/* What each end of an attempt leads to: never the clear where TLS is a must (row 47), authentication failure defers (row 48),
+ * nothing is sent twice where it may have arrived. */
 
 #include <setjmp.h>
 #include <stdarg.h>

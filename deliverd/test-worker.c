@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Attempts through a real worker: this program re-executes itself with --worker, which enters its sandbox. The mail server is a stream on the manager's loop. */
+/* Attempts through a real worker: this program re-executes itself with --worker, which enters its sandbox. The mail server is a
+ * stream on the manager's loop. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How many sessions each client address has. Of IPv6 addresses a /64 network is one client: whoever has one address has them all. Grows with the sessions that
- * there are and no further. */
+/* How many sessions each client address has. Of IPv6 addresses a /64 network is one client: whoever has one address has them all.
+ * Grows with the sessions that there are and no further. */
 
 #include <netinet/in.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The reader of message data. It looks at each byte with memchr() and one pass for 8-bit, whole lines at a time; the states below only
- * matter at line ends and where a piece of input ends.
+/* The reader of message data. It looks at each byte with memchr() and one pass for 8-bit, whole lines at a time; the states below
+ * only matter at line ends and where a piece of input ends.
  *
- * It never has to hold a byte back: a CR is part of the message whatever follows (or everything is refused), and the one after a leading dot
- * is either part of the end or refused. */
+ * It never has to hold a byte back: a CR is part of the message whatever follows (or everything is refused), and the one after a
+ * leading dot is either part of the end or refused. */
 
 #include "data-reader.h"
 
@@ -115,7 +115,8 @@ static bool read_byte(DataReader *d, char c, DataStatus *status)
     return true;
 }
 
-DataStatus data_reader_feed(DataReader *d, const char *input, size_t n, struct iovec *pieces, size_t max, size_t *ret_n, size_t *ret_used)
+DataStatus data_reader_feed(DataReader *d, const char *input, size_t n, struct iovec *pieces, size_t max, size_t *ret_n,
+        size_t *ret_used)
 {
     DataStatus status = DATA_MORE;
     size_t used = 0, from = 0, n_pieces = 0;

@@ -2,7 +2,8 @@
 #pragma once
 
 /* The bytes behind DATA: finds the end, takes the dot-stuffing out, and watches what must not be there (RFC 5321 sections 2.3.8,
- * 4.5.2). Pure and streaming: it points into its input and copies nothing; all it remembers between two pieces is where in a line it is.
+ * 4.5.2). Pure and streaming: it points into its input and copies nothing; all it remembers between two pieces is where in a line
+ * it is.
  *
  * A bare CR or a bare LF ends it at once: where two servers disagree on what a line is, one's message is the other's
  * commands (SMTP smuggling). NUL and 8-bit bytes pass. */
@@ -31,6 +32,8 @@ typedef struct DataReader {
 
 #define DATA_READER_INIT ((DataReader) {})
 
-/* Reads n bytes. Sets pieces[0..*ret_n) to the parts of input that belong to the message, in order (max ≥ 1 of them at most), and *ret_used to
- * the bytes of input that are done with. Call it again with the rest until *ret_used has reached n or the status is not DATA_MORE. */
-DataStatus data_reader_feed(DataReader *d, const char *input, size_t n, struct iovec *pieces, size_t max, size_t *ret_n, size_t *ret_used);
+/* Reads n bytes. Sets pieces[0..*ret_n) to the parts of input that belong to the message, in order (max ≥ 1 of them at most), and
+ * *ret_used to the bytes of input that are done with. Call it again with the rest until *ret_used has reached n or the status is
+ * not DATA_MORE. */
+DataStatus data_reader_feed(DataReader *d, const char *input, size_t n, struct iovec *pieces, size_t max, size_t *ret_n,
+        size_t *ret_used);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any bytes as message data: read whole and read in small pieces it must come to the same, and no CR or LF that is not a line's end may get through. */
+/* Any bytes as message data: read whole and read in small pieces it must come to the same, and no CR or LF that is not a line's
+ * end may get through. */
 
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Messages of deliverd's queue as smtpd sees them: a name, a writable descriptor, a Commit. It must never report success for a commit that deliverd
- * did not answer, and never repeat one: after a lost link it may have been done. */
+/* Messages of deliverd's queue as smtpd sees them: a name, a writable descriptor, a Commit. It must never report success for a
+ * commit that deliverd did not answer, and never repeat one: after a lost link it may have been done. */
 
 #include "message-sink.h"
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Where a message goes while it arrives: a file in deliverd's queue that deliverd opened, which this process can write but not name, and at its end
- * the Commit that makes it deliverd's. A pool keeps a few such files ready, so that no session waits for one.
+/* Where a message goes while it arrives: a file in deliverd's queue that deliverd opened, which this process can write but not
+ * name, and at its end the Commit that makes it deliverd's. A pool keeps a few such files ready, so that no session waits for
+ * one.
  *
- * The promise to the client hangs here: done(0) of a commit means that the message is on stable storage under deliverd's responsibility. Anything else
- * means "not known to be": the client is told to try again, at worst the message exists twice. */
+ * The promise to the client hangs here: done(0) of a commit means that the message is on stable storage under deliverd's
+ * responsibility. Anything else means "not known to be": the client is told to try again, at worst the message exists twice. */
 
 #include <stdint.h>
 #include <sys/uio.h>
@@ -28,8 +29,8 @@ void message_pool_set_target(MessagePool *p, unsigned target);
 /* A message at once, if one is ready: 0; -EAGAIN if not. The sink is the caller's. */
 int message_pool_take(MessagePool *p, MessageSink **ret);
 
-/* Waits for a message. done gets a sink, now the client's, or NULL and a negative errno: -ENOSPC when deliverd takes no more, else it is away;
- * reason is for the log. Never called from inside message_pool_request(). The request dies with done. */
+/* Waits for a message. done gets a sink, now the client's, or NULL and a negative errno: -ENOSPC when deliverd takes no more,
+ * else it is away; reason is for the log. Never called from inside message_pool_request(). The request dies with done. */
 typedef void (*MessageRequestDone)(MessageSink *sink, int error, const char *reason, void *userdata);
 int message_pool_request(MessagePool *p, MessageRequest **ret, MessageRequestDone done, void *userdata);
 MessageRequest *message_request_cancel(MessageRequest *r);
@@ -42,8 +43,8 @@ DEFINE_CLEANUP(MessageSink, message_sink_free);
 const char *message_sink_id(const MessageSink *s);
 uint64_t message_sink_size(const MessageSink *s); /* bytes written so far */
 
-/* Writes all of the pieces (into the page cache: does not wait for a disk). -ENOSPC, -EFBIG, -EDQUOT, …: the message is incomplete and must not be committed.
- * pieces is used up. */
+/* Writes all of the pieces (into the page cache: does not wait for a disk). -ENOSPC, -EFBIG, -EDQUOT, …: the message is
+ * incomplete and must not be committed. pieces is used up. */
 int message_sink_write(MessageSink *s, struct iovec *pieces, size_t n);
 
 typedef struct MessageEnvelope {
@@ -55,7 +56,7 @@ typedef struct MessageEnvelope {
     const char *peer, *helo, *session, *protocol; /* facts for logs and bounces */
 } MessageEnvelope;
 
-/* Closes the file, so that nothing of this process can write it any more, and asks deliverd to take it. The envelope must live until done. error: 0,
- * -ENOSPC (deliverd takes no more), or another negative errno; reason is for the log. */
+/* Closes the file, so that nothing of this process can write it any more, and asks deliverd to take it. The envelope must live
+ * until done. error: 0, -ENOSPC (deliverd takes no more), or another negative errno; reason is for the log. */
 typedef void (*MessageCommitDone)(int error, const char *reason, void *userdata);
 int message_sink_commit(MessageSink *s, const MessageEnvelope *envelope, MessageCommitDone done, void *userdata);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a connection may do: the mail-flow policy that applies to it, and which recipients it takes mail for. Pure: connection facts in,
- * verdict out; the configuration is read-only. */
+/* What a connection may do: the mail-flow policy that applies to it, and which recipients it takes mail for. Pure: connection
+ * facts in, verdict out; the configuration is read-only. */
 
 #include <sys/socket.h>
 
@@ -23,5 +23,6 @@ typedef enum RecipientVerdict {
     RECIPIENT_NO_DEFAULT_DOMAIN, /* "<postmaster>", and there is no domain to complete it with */
 } RecipientVerdict;
 
-/* domain: normalized, or NULL for "<postmaster>", which is then meant in *ret_domain (set on RECIPIENT_ACCEPT; lives as long as listener or domain). */
+/* domain: normalized, or NULL for "<postmaster>", which is then meant in *ret_domain (set on RECIPIENT_ACCEPT; lives as long as
+ * listener or domain). */
 RecipientVerdict policy_recipient(const MailFlow *flow, const Listener *listener, const char *domain, const char **ret_domain);

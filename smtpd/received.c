@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Makes Received fields. It must never put anything into one that was not checked before: a line break here would forge a header. */
+/* Makes Received fields. It must never put anything into one that was not checked before: a line break here would forge a
+ * header. */
 
 #include "received.h"
 
@@ -36,7 +37,8 @@ static int format_tls(const ReceivedFacts *f, char **ret)
     if (!f->tls_version)
         r = asprintf(ret, "%s", "");
     else
-        r = asprintf(ret, "\r\n\t(%s) tls %s%s%s", f->tls_version, f->tls_cipher, group ? " group " : "", group ? f->tls_group : "");
+        r = asprintf(ret, "\r\n\t(%s) tls %s%s%s", f->tls_version, f->tls_cipher, group ? " group " : "",
+                group ? f->tls_group : "");
     return r < 0 ? -ENOMEM : 0;
 }
 

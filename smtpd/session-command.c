@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What each SMTP command does, once session-rules.c has said that it may be given. Handlers must never wait: what takes time becomes a state of the session. */
+/* What each SMTP command does, once session-rules.c has said that it may be given. Handlers must never wait: what takes time
+ * becomes a state of the session. */
 
 #include <inttypes.h>
 
@@ -57,8 +58,8 @@ static void command_starttls(Session *s, SmtpCommand *c)
     SSL_CTX *context;
     SSL *ssl;
 
-    /* Bytes behind STARTTLS came in the clear, perhaps from somebody in between, and would be taken for what the client said under
-     * TLS: RFC 3207 section 6, CVE-2011-0411. */
+    /* Bytes behind STARTTLS came in the clear, perhaps from somebody in between, and would be taken for what the client said
+     * under TLS: RFC 3207 section 6, CVE-2011-0411. */
     if (stream_peek(s->stream, &unread) > 0) {
         s->tls_failure = strdup("the client sent more in the clear behind STARTTLS");
         session_count(s, "TlsFailures", 1);
@@ -147,8 +148,8 @@ static void command_data(Session *s, SmtpCommand *c)
 {
     const char *unread;
 
-    /* RFC 2920 section 3.1: DATA is the last of a group. What stands behind it would be a message or commands, depending on our answer, which is
-     * just what smugglers like. */
+    /* RFC 2920 section 3.1: DATA is the last of a group. What stands behind it would be a message or commands, depending on our
+     * answer, which is just what smugglers like. */
     if (stream_peek(s->stream, &unread) > 0)
         session_end(s, "554 5.5.0 Nothing may follow DATA before it was answered");
     else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the files of a session share: session.c (its life), session-command.c (commands), session-message.c (from DATA to the reply). Nobody else includes this. */
+/* What the files of a session share: session.c (its life), session-command.c (commands), session-message.c (from DATA to the
+ * reply). Nobody else includes this. */
 
 #include "data-reader.h"
 #include "log.h"

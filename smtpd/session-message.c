@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A message's way through a session: a file is got, bytes go from the stream's buffer into it, deliverd is asked to take it, the client is told. Here is
- * the only place that says 250 to a message, and it must never do so on anything but deliverd's answer. */
+/* A message's way through a session: a file is got, bytes go from the stream's buffer into it, deliverd is asked to take it, the
+ * client is told. Here is the only place that says 250 to a message, and it must never do so on anything but deliverd's
+ * answer. */
 
 #include <inttypes.h>
 #include <time.h>
@@ -132,7 +133,8 @@ static void log_received(Session *s, const char *protocol)
     if (s->encrypted) {
         bool group = s->tls.group && *s->tls.group;
 
-        (void) snprintf(tls, sizeof(tls), "over %s (%s%s%s)", s->tls.version, s->tls.cipher, group ? ", " : "", group ? s->tls.group : "");
+        (void) snprintf(tls, sizeof(tls), "over %s (%s%s%s)", s->tls.version, s->tls.cipher, group ? ", " : "",
+                group ? s->tls.group : "");
     }
     fields[n++] = (LogField) {"POSTERN_QUEUE_ID", id};
     fields[n++] = (LogField) {"POSTERN_SENDER", t->sender};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The life of a session: greeting, lines in, replies out, timeouts, TLS, the end. It must never read a command while a reply to the one before is
- * still to be found, and never act on bytes that came in the clear once TLS was asked for. */
+/* The life of a session: greeting, lines in, replies out, timeouts, TLS, the end. It must never read a command while a reply to
+ * the one before is still to be found, and never act on bytes that came in the clear once TLS was asked for. */
 
 #include "session-internal.h"
 
@@ -291,7 +291,8 @@ static int make_id(char id[static 17])
     return 0;
 }
 
-int session_new(Session **ret, const SessionHost *host, SmtpdConf *conf, const Listener *listener, int fd, const PeerAddress *peer, void *tag)
+int session_new(Session **ret, const SessionHost *host, SmtpdConf *conf, const Listener *listener, int fd,
+        const PeerAddress *peer, void *tag)
 {
     _cleanup_(session_freep) Session *s = NULL;
     uint64_t now;

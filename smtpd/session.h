@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One SMTP session, as a server: from the accepted socket to its end. Runs on the event loop of a sandboxed worker and parses what anybody sends.
+/* One SMTP session, as a server: from the accepted socket to its end. Runs on the event loop of a sandboxed worker and parses
+ * what anybody sends.
  *
- * Order is a table (session-rules.h), permissions are a pure function (policy.h), messages go into a sink (message-sink.h). 250 to a message is
- * sent after a successful commit and never otherwise. */
+ * Order is a table (session-rules.h), permissions are a pure function (policy.h), messages go into a sink (message-sink.h). 250
+ * to a message is sent after a successful commit and never otherwise. */
 
 #include <netinet/in.h>
 #include <openssl/ssl.h>
@@ -34,10 +35,10 @@ typedef struct SessionHost {
     void *userdata;
 } SessionHost;
 
-/* Greets the client. fd: a connected non-blocking socket, the session's own on success only. listener is one of conf's; conf is referenced. tag: the host's own,
- * see session_tag(). */
-int session_new(Session **ret, const SessionHost *host, SmtpdConf *conf, const Listener *listener, int fd, const PeerAddress *peer,
-        void *tag);
+/* Greets the client. fd: a connected non-blocking socket, the session's own on success only. listener is one of conf's; conf is
+ * referenced. tag: the host's own, see session_tag(). */
+int session_new(Session **ret, const SessionHost *host, SmtpdConf *conf, const Listener *listener, int fd,
+        const PeerAddress *peer, void *tag);
 Session *session_free(Session *s);
 DEFINE_CLEANUP(Session, session_free);
 

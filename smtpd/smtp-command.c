@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The parser of SMTP command lines. Its input comes from anybody: it reads no byte beyond n, recurses nowhere, and allocates no more
- * than a few copies of the line. It must never decide anything about the session. */
+/* The parser of SMTP command lines. Its input comes from anybody: it reads no byte beyond n, recurses nowhere, and allocates no
+ * more than a few copies of the line. It must never decide anything about the session. */
 
 #include "smtp-command.h"
 
@@ -114,8 +114,8 @@ static bool characters_ok(Span s)
     return true;
 }
 
-/* A domain or an address literal, without looking too close: host names with underscores are common, and the name is worth nothing
- * anyway. Only characters that mean nothing in a Received field or a log line. */
+/* A domain or an address literal, without looking too close: host names with underscores are common, and the name is worth
+ * nothing anyway. Only characters that mean nothing in a Received field or a log line. */
 static SmtpSyntax parse_name(Span s, SmtpCommand *command)
 {
     if (s.n == 0 || s.n > NAME_MAX_SIZE)

@@ -59,6 +59,7 @@ typedef struct SmtpCommand {
 /* Frees what command holds and clears it. */
 void smtp_command_done(SmtpCommand *command);
 
-/* Takes apart a line of n bytes without its CRLF. ret->verb is always set; the rest only when SMTP_SYNTAX_OK is returned. smtputf8:
- * the transaction it belongs to has been begun with SMTPUTF8, so a RCPT path may have 8-bit characters (MAIL says so itself). */
+/* Takes apart a line of n bytes without its CRLF. ret->verb is always set; the rest only when SMTP_SYNTAX_OK is returned.
+ * smtputf8: the transaction it belongs to has been begun with SMTPUTF8, so a RCPT path may have 8-bit characters (MAIL says so
+ * itself). */
 SmtpSyntax smtp_command_parse(const char *line, size_t n, bool smtputf8, SmtpCommand *ret);

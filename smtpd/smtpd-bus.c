@@ -152,8 +152,8 @@ static void on_dropped(uid_t uid, const char *reason, void *userdata)
     char peer[32];
 
     (void) snprintf(peer, sizeof(peer), "uid %u", (unsigned) uid);
-    log_event(LOG_WARNING, PEER_DROPPED_ID, (LogField[]) {{"POSTERN_PEER", peer}, {"POSTERN_REASON", reason}}, 2, "Dropped a peer (%s): %s",
-            peer, reason);
+    log_event(LOG_WARNING, PEER_DROPPED_ID, (LogField[]) {{"POSTERN_PEER", peer}, {"POSTERN_REASON", reason}}, 2,
+            "Dropped a peer (%s): %s", peer, reason);
 }
 
 /* Outlives both buses, as they want it. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* smtpd on the buses: org.postern.Smtp1 (what it does, for people) and org.postern.Daemon1, on the peer socket and on the system bus alike. */
+/* smtpd on the buses: org.postern.Smtp1 (what it does, for people) and org.postern.Daemon1, on the peer socket and on the system
+ * bus alike. */
 
 #include "smtpd-manager.h"
 

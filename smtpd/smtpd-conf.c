@@ -41,7 +41,8 @@ static const ConfKey smtpd_conf_keys[] = {
     {"Listener", "DefaultDomain", conf_parse_domain, offsetof(Listener, default_domain)},
     {"Listener", "MailFlow", conf_parse_string, offsetof(Listener, flow_name)},
     {"Listener", "MaxConnections", conf_parse_unsigned, offsetof(Listener, max_connections), &connections_range},
-    {"Listener", "MaxConnectionsPerClient", conf_parse_unsigned, offsetof(Listener, max_connections_per_client), &connections_range},
+    {"Listener", "MaxConnectionsPerClient", conf_parse_unsigned, offsetof(Listener, max_connections_per_client),
+            &connections_range},
 
     {"MailFlow", "CommandTimeout", conf_parse_usec, offsetof(MailFlow, command_timeout), &timeout_range},
     {"MailFlow", "DataTimeout", conf_parse_usec, offsetof(MailFlow, data_timeout), &timeout_range},

@@ -63,8 +63,8 @@ SmtpdConf *smtpd_conf_ref(SmtpdConf *c);
 SmtpdConf *smtpd_conf_unref(SmtpdConf *c); /* NULL */
 DEFINE_CLEANUP(SmtpdConf, smtpd_conf_unref);
 
-/* Makes the object of what was read, with defaults for what was not, and checks what concerns several settings. Returns 0, -EBADMSG when report has
- * errors, or another errno. */
+/* Makes the object of what was read, with defaults for what was not, and checks what concerns several settings. Returns 0,
+ * -EBADMSG when report has errors, or another errno. */
 int smtpd_conf_load(SmtpdConf **ret, const Conf *source, ConfReport *report);
 
 /* The listener of that name, or NULL. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Configuration, sockets and workers of smtpd. It must never read from a client's connection, and never let a configuration that was not checked reach a worker. */
+/* Configuration, sockets and workers of smtpd. It must never read from a client's connection, and never let a configuration that
+ * was not checked reach a worker. */
 
 #include "smtpd-manager.h"
 
@@ -81,7 +82,8 @@ static void warn_about_demonstration(Manager *m)
     if (m->demonstration_told || !smtpd_conf_uses_certificate(m->conf, DEMONSTRATION))
         return;
     m->demonstration_told = true;
-    log_event(LOG_WARNING, DEMO_CERTIFICATE_ID, NULL, 0, "The demonstration certificate is in use for receiving mail; nobody can verify it");
+    log_event(LOG_WARNING, DEMO_CERTIFICATE_ID, NULL, 0,
+            "The demonstration certificate is in use for receiving mail; nobody can verify it");
     alert_raise(m->alertd, ALERT_INFO, ALERT_CERTIFICATE, "smtpd demonstration certificate",
             "The demonstration certificate is in use for receiving mail",
             "A listener of postern-smtpd offers TLS with the demonstration certificate. Mail is encrypted, but no sender can verify who it\n"
@@ -96,7 +98,8 @@ static int require_listeners(Manager *m, SmtpdConf *conf, ConfReport *report)
 
         r = smtpd_conf_require_listener(conf, name);
         if (r > 0)
-            r = conf_report_add(report, CONF_WARNING, NULL, 0, "the socket %s has no section [Listener %s], defaults apply", name, name);
+            r = conf_report_add(report, CONF_WARNING, NULL, 0, "the socket %s has no section [Listener %s], defaults apply", name,
+                    name);
         if (r < 0)
             return r;
     }

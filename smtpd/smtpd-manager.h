@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The manager: holds the listening sockets that systemd gave, the configuration and the workers, and answers on the bus. It never touches a
- * connection of a client. */
+/* The manager: holds the listening sockets that systemd gave, the configuration and the workers, and answers on the bus. It never
+ * touches a connection of a client. */
 
 #include <systemd/sd-event.h>
 
@@ -38,7 +38,8 @@ int manager_new(Manager **ret);
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free);
 
-/* Reads the configuration and, if it is valid, lets new sessions use it. On failure (negative errno, report says why) everything stays as it was. */
+/* Reads the configuration and, if it is valid, lets new sessions use it. On failure (negative errno, report says why) everything
+ * stays as it was. */
 int manager_reload(Manager *m, ConfReport *report);
 
 /* Takes the sockets from systemd and starts the workers. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Sessions of one process: accepts connections within the limits, keeps the list of sessions, drains them at the end. Everything that opens a file is done
- * before sandbox_enter(); nothing is accepted before it. */
+/* Sessions of one process: accepts connections within the limits, keeps the list of sessions, drains them at the end. Everything
+ * that opens a file is done before sandbox_enter(); nothing is accepted before it. */
 
 #include "smtpd-worker.h"
 
@@ -90,7 +90,8 @@ static void pause_socket(Socket *socket)
 {
     (void) sd_event_source_set_enabled(socket->source, SD_EVENT_OFF);
     socket->pause = sd_event_source_disable_unref(socket->pause);
-    if (sd_event_add_time_relative(socket->worker->event, &socket->pause, CLOCK_MONOTONIC, ACCEPT_PAUSE_USEC, 0, on_pause_over, socket) < 0)
+    if (sd_event_add_time_relative(socket->worker->event, &socket->pause, CLOCK_MONOTONIC, ACCEPT_PAUSE_USEC, 0, on_pause_over,
+            socket) < 0)
         (void) sd_event_source_set_enabled(socket->source, SD_EVENT_ON); /* better busy than deaf */
 }
 
@@ -327,7 +328,8 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
     return sd_event_exit(w->event, 0);
 }
 
-/* No new sessions; those in the middle of a message may finish it. The sockets stay open with systemd and its next instance of us. */
+/* No new sessions; those in the middle of a message may finish it. The sockets stay open with systemd and its next instance of
+ * us. */
 static void link_stop(void *userdata)
 {
     SmtpdWorker *w = userdata;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Message data: each case is read whole, byte by byte, and in every split into two, with few and many pieces; the result is always the same. */
+/* Message data: each case is read whole, byte by byte, and in every split into two, with few and many pieces; the result is
+ * always the same. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The whole table: every stage and verb, in the clear and under TLS, for every TLS policy. A cell is the reply's code, or 0 for "go on". */
+/* The whole table: every stage and verb, in the clear and under TLS, for every TLS policy. A cell is the reply's code, or 0 for
+ * "go on". */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Server contexts with keys that are in certd. When certd cannot give a certificate (any more), a context that is there stays: sessions with an old certificate
- * are better than sessions without TLS. */
+/* Server contexts with keys that are in certd. When certd cannot give a certificate (any more), a context that is there stays:
+ * sessions with an old certificate are better than sessions without TLS. */
 
 #include "tls-contexts.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The SSL_CTXs of a worker, by the name of their certificate. Certificates come from certd and change there; then the next session gets a new
- * context, running ones keep theirs. */
+/* The SSL_CTXs of a worker, by the name of their certificate. Certificates come from certd and change there; then the next
+ * session gets a new context, running ones keep theirs. */
 
 #include <openssl/ssl.h>
 
