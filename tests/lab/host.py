@@ -24,6 +24,9 @@ UNWANTED = ["console-getty.service", "systemd-timesyncd.service", "systemd-netwo
 # Directories that are empty on a new host before the suite is laid over it, whatever this machine has there.
 BLANK = ["etc/cron.d", "etc/postern", "etc/tmpfiles.d", "var/lib/postern", "var/log", "var/tmp"]
 
+# Not part of the overlay but a plain directory of the disk: the queue's durability and leases are those of a real file system.
+PLAIN = "var/lib/postern"
+
 JOURNALD = """\
 [Journal]
 Storage=volatile
@@ -81,8 +84,11 @@ class Host(Node):
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._ready.bind(str(self.directory / "notify"))
         environment = {**ENVIRONMENT, "NOTIFY_SOCKET": str(self.directory / "notify"), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+        plain = self.directory / "plain"
+        plain.mkdir()
         # What a real host has and a container by default has not: to lock memory, and to bring a loopback interface up.
-        command = ["systemd-nspawn", "--quiet", "--boot", "--capability=CAP_IPC_LOCK,CAP_NET_ADMIN", "--console=pipe", f"--directory={self.root}", f"--hostname={self.name}",
+        command = ["systemd-nspawn", "--quiet", f"--bind={plain}:/{PLAIN}", "--boot", "--capability=CAP_IPC_LOCK,CAP_NET_ADMIN",
+                   "--console=pipe", f"--directory={self.root}", f"--hostname={self.name}",
                    "--keep-unit", "--link-journal=no", f"--machine=lab-{os.getpid()}-{self.name}",
                    f"--network-namespace-path={self.network}", "--notify-ready=yes", "--register=no", "--resolv-conf=off",
                    "--timezone=off", "systemd.firstboot=off"]
