@@ -208,4 +208,8 @@ class Host(Node):
             follower.stdout.close()
 
     def wait_active(self, unit, timeout=15):
-        return wait_until(lambda: self.systemctl("is-active", unit, check=False) == "active", timeout, f"{unit} to be active")
+        try:
+            wait_until(lambda: self.systemctl("is-active", unit, check=False) == "active", timeout, f"{unit} to be active")
+        except Timeout as error:
+            status = self.systemctl("status", "--full", "--lines=40", unit, check=False)
+            raise Timeout(f"{error}\n{status}") from None
