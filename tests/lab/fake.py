@@ -36,8 +36,8 @@ class _Drop(Exception):
 
 
 class FakeSmtp:
-    """Made by Lab.fake_smtp(). behaviour may be changed at any time; commands is what all clients said so far, and
-    wait_message() gives the messages that came with their envelopes."""
+    """Made by Lab.fake_smtp(). Without a certificate it offers no STARTTLS. behaviour may be changed at any time; commands is
+    what all clients said so far, and wait_message() gives the messages that came, with their envelopes."""
 
     def __init__(self, network, address, behaviour=None, certificate=None, port=25):
         self.address = address
@@ -122,7 +122,7 @@ class _Session:
             self.reply(behaviour.ehlo)
             return
         words = ["fake.lab", *behaviour.extensions]
-        if behaviour.offer_starttls and not self.secure:
+        if behaviour.offer_starttls and self.server.certificate and not self.secure:
             words.append("STARTTLS")
         self.reply("\r\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]))
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A booted host with the suite installed and running."""
 
-import pathlib
+import json
 import os
+import pathlib
+import re
 
 DAEMONS = ("smtpd", "deliverd", "certd", "dnsd", "alertd")
 UNITS = [f"postern-{name}.service" for name in DAEMONS]
@@ -37,6 +39,20 @@ def configuration(dns, domains, alert_recipient):
     }
 
 
+INTERFACES = {"smtpd": "Smtp1", "deliverd": "Delivery1", "certd": "Cert1", "dnsd": "Dns1", "alertd": "Alert1"}
+
+
+class Answer:
+    """What a method of a peer socket answered: the data, or the name of the error (without org.postern.Error.)."""
+
+    def __init__(self, result):
+        found = re.search(r"error-name=(org\.\S+) error-message=(.*)", result.stderr)
+        failed = result.returncode != 0
+        self.data = None if failed else json.loads(result.stdout)["data"]
+        self.error = found.group(1).removeprefix("org.postern.Error.") if failed and found else None
+        self.text = found.group(2) if failed and found else result.stderr
+
+
 class Gateway:
     """lab.gateway(): gate.host is the host itself, whose functions can be called on the gateway, too."""
 
@@ -60,6 +76,17 @@ class Gateway:
 
     def reload(self, daemon):
         self.host.systemctl("reload", f"postern-{daemon}.service")
+
+    def call_peer(self, daemon, method, signature="", *arguments, user="root", groups=()):
+        """Call a method of the Peer interface on a daemon's peer socket with busctl, as a user of choice. Bytes become an array."""
+        words = []
+        for argument in arguments:
+            words += [len(argument), *argument] if isinstance(argument, bytes) else [argument]
+        name = INTERFACES[daemon]
+        # busctl shows the name of an error only among its debug messages.
+        command = ["env", "SYSTEMD_LOG_LEVEL=debug", "busctl", "--json=short", f"--address=unix:path=/run/postern/{daemon}", "call",
+                   f"org.postern.{name}", f"/org/postern/{name}", f"org.postern.{name}.Peer", method, signature, "--", *words]
+        return Answer(self.host.run(command, user=user, groups=groups, check=False))
 
     def flush(self, domain):
         """Try deferred mail for domain now."""

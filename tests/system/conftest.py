@@ -40,5 +40,5 @@ def administrator(lab, dns):
 
 @pytest.fixture(scope="session")
 def gate(lab, dns, administrator):
-    """The gateway that takes mail for all domains the tests use. A test that changes it puts back what was there."""
-    return lab.gateway("gate", dns, ["remote.lab", "wrong.lab"], alert_recipient="admin@alerts.lab")
+    """The gateway that takes mail for all domains of the lab. A test that changes it puts back what was there."""
+    return lab.gateway("gate", dns, [".lab"], alert_recipient="admin@alerts.lab")
