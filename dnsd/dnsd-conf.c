@@ -295,8 +295,10 @@ int dns_config_load(DnsConfig **ret, const char *root, ConfReport *report)
         return -ENOMEM;
     c->cache_size = 16 * 1024 * 1024;
     c->timeout_usec = 15 * USEC_PER_SEC;
-    c->pending_max = 512;
-    c->pending_per_peer_max = 256;
+    c->pending_max = 2048;
+    /* deliverd asks for two address families at once in each of its 500 deliveries (MaxConnections=); each question that is refused
+     * defers one of them. */
+    c->pending_per_peer_max = 1024;
     c->ipv6 = true;
     c->trust_anchor_file = strdup(TRUST_ANCHOR_FILE_DEFAULT);
     if (!c->trust_anchor_file)
