@@ -52,7 +52,8 @@ static const struct {
         "restart_syscall", "exit", "exit_group", NULL}},
     {SANDBOX_ACCEPT, (const char *const[]) {"accept", "accept4", NULL}},
     {SANDBOX_CONNECT_UNIX | SANDBOX_CONNECT_INET, (const char *const[]) {"connect", NULL}},
-    {SANDBOX_CONNECT_INET, (const char *const[]) {"bind", NULL}},
+    /* Of a Unix socket, too: sd-bus of systemd 255 and later gives its end of a bus connection a name. */
+    {SANDBOX_CONNECT_UNIX | SANDBOX_CONNECT_INET, (const char *const[]) {"bind", NULL}},
     /* Unnamed, so no way out: libunbound's threads, worker links. */
     {SANDBOX_CONNECT_INET | SANDBOX_THREADS | SANDBOX_SPAWN, (const char *const[]) {"socketpair", "pipe", "pipe2", NULL}},
     {READS, (const char *const[]) {
