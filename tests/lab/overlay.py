@@ -107,9 +107,11 @@ def _make_layer(layer, packages, network, log):
         apt = ["nsenter", f"--net={network}", "chroot", str(root), "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8",
                "apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0"]
         install = [*apt, "install", "--no-install-recommends", *packages]
-        with open(log, "ab") as output:
-            for command in ([*apt, "update"], install):
-                subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        for command in ([*apt, "update"], install):
+            with open(log, "wb") as output:
+                result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            if result.returncode != 0:
+                raise SystemExit(f"Packages could not be installed:\n{log.read_text(errors='replace')[-2000:]}")
         policy.unlink()
         (root / "etc/resolv.conf").unlink()
     finally:

@@ -25,7 +25,9 @@ def test_the_exposure_of_each_service_is_low(gate, unit):
 def debug(pid, *commands):
     """What gdb says when it runs commands in a process, with that process' privileges and filter."""
     arguments = [word for command in commands for word in ("-ex", command)]
-    return subprocess.run(["gdb", "-nx", "-batch", "-p", str(pid), *arguments], capture_output=True, text=True).stdout
+    # gdb of Debian 13 does not look for the program and its libraries in the process' own mount namespace.
+    where = ["-iex", f"set sysroot /proc/{pid}/root", "-iex", f"file /proc/{pid}/exe"]
+    return subprocess.run(["gdb", "-nx", "-batch", *where, "-p", str(pid), *arguments], capture_output=True, text=True).stdout
 
 
 def inside(pid, *expressions):
