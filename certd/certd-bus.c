@@ -7,6 +7,8 @@
 #include <json.h>
 
 #include "bus-error.h"
+#include "certificate-details.h"
+#include "operation-bus.h"
 #include "signer.h"
 
 #define DAEMON_INTERFACE "org.postern.Daemon1"
@@ -20,6 +22,11 @@ const PeerAccess certd_peer_access[] = {
 };
 
 const PeerAccess certd_bus_root_only[] = {
+    {CERTD_INTERFACE, "CreateCertificate", 0},
+    {CERTD_INTERFACE, "CreateRequest", 0},
+    {CERTD_INTERFACE, "DeleteCertificate", 0},
+    {CERTD_INTERFACE, "ForbidExport", 0},
+    {CERTD_INTERFACE, "RenameCertificate", 0},
     {DAEMON_INTERFACE, "Reload", 0},
     {},
 };
@@ -88,6 +95,22 @@ static const sd_bus_vtable peer_vtable[] = {
 
 /* ---- for people ---- */
 
+static int append_services(sd_bus_message *reply, Manager *m, const Certificate *c)
+{
+    int r;
+
+    r = sd_bus_message_open_container(reply, 'a', "s");
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < SERVICES_MAX; i++)
+        if (service_conf_may_use(&m->conf->services[i], c->name)) {
+            r = sd_bus_message_append(reply, "s", m->conf->services[i].name);
+            if (r < 0)
+                return r;
+        }
+    return sd_bus_message_close_container(reply);
+}
+
 static int append_certificate(sd_bus_message *reply, Manager *m, const Certificate *c)
 {
     int r;
@@ -99,16 +122,7 @@ static int append_certificate(sd_bus_message *reply, Manager *m, const Certifica
             c->subject, c->not_before_usec, c->not_after_usec);
     if (r < 0)
         return r;
-    r = sd_bus_message_open_container(reply, 'a', "s");
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < SERVICES_MAX; i++)
-        if (service_conf_may_use(&m->conf->services[i], c->name)) {
-            r = sd_bus_message_append(reply, "s", m->conf->services[i].name);
-            if (r < 0)
-                return r;
-        }
-    r = sd_bus_message_close_container(reply);
+    r = append_services(reply, m, c);
     return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -172,6 +186,95 @@ static int method_get_tlsa(sd_bus_message *m, void *userdata, sd_bus_error *erro
     return sd_bus_reply_method_return(m, "s", tlsa);
 }
 
+static int method_get_request(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    Manager *manager = userdata;
+    const Certificate *c;
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &name);
+    if (r < 0)
+        return r;
+    c = store_find(manager->store, name);
+    if (!c)
+        return no_such_certificate(error, name);
+    if (!c->request)
+        return sd_bus_error_setf(error, BUS_ERROR_NO_REQUEST, "No request was made for certificate '%s'.", name);
+    return sd_bus_reply_method_return(m, "s", c->request);
+}
+
+static int append_details(sd_bus_message *reply, Manager *m, const Certificate *c, const CertificateDetails *d)
+{
+    int r;
+
+    r = sd_bus_message_open_container(reply, 'a', "{sv}");
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "Name", "s", c->name, "State", "s",
+            certificate_state_to_string(certificate_state(c, now_realtime(m))), "Subject", "s", c->subject, "Issuer", "s", d->issuer,
+            "SerialNumber", "s", d->serial);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "NotBeforeUSec", "t", c->not_before_usec, "NotAfterUSec", "t",
+            c->not_after_usec, "KeyType", "s", key_type_to_string(c->key_type), "KeyBits", "u", d->key_bits);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "FingerprintSHA256", "s", d->sha256, "FingerprintSHA1", "s", d->sha1,
+            "TLSA", "s", d->tlsa, "ChainLength", "u", d->chain_length, "ExportForbidden", "b", c->export_forbidden, "RequestPending", "b",
+            c->self_signed && c->request);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_open_container(reply, 'e', "sv");
+    if (r >= 0)
+        r = sd_bus_message_append(reply, "s", "Names");
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'v', "as");
+    if (r >= 0)
+        r = sd_bus_message_append_strv(reply, d->names);
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'e', "sv");
+    if (r >= 0)
+        r = sd_bus_message_append(reply, "s", "Services");
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'v', "as");
+    if (r >= 0)
+        r = append_services(reply, m, c);
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_describe_certificate(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(certificate_details_done) CertificateDetails details = {};
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    Manager *manager = userdata;
+    const Certificate *c;
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &name);
+    if (r < 0)
+        return r;
+    c = store_find(manager->store, name);
+    if (!c)
+        return no_such_certificate(error, name);
+    r = certificate_details(c, &details);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_new_method_return(m, &reply);
+    if (r >= 0)
+        r = append_details(reply, manager, c, &details);
+    return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS("ListCertificates", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssttas)", certificates),
@@ -180,6 +283,21 @@ static const sd_bus_vtable public_vtable[] = {
             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetTLSA", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", data), method_get_tlsa,
             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("DescribeCertificate", SD_BUS_ARGS("s", name), SD_BUS_RESULT("a{sv}", details),
+            method_describe_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("CreateCertificate", SD_BUS_ARGS("s", name, "a{sv}", options), SD_BUS_RESULT("s", created),
+            operation_method_create, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("CreateRequest", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", pem), operation_method_request,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetRequest", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", pem), method_get_request,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("RenameCertificate", SD_BUS_ARGS("s", name, "s", new_name, "b", force), SD_BUS_NO_RESULT,
+            operation_method_rename, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("DeleteCertificate", SD_BUS_ARGS("s", name, "b", force), SD_BUS_NO_RESULT, operation_method_delete,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ForbidExport", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, operation_method_forbid_export,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_SIGNAL_WITH_ARGS("Changed", SD_BUS_ARGS("t", generation), 0),
     SD_BUS_PROPERTY("Signatures", "t", NULL, offsetof(Manager, n_signed), 0),
     SD_BUS_PROPERTY("Refused", "t", NULL, offsetof(Manager, n_refused), 0),
     SD_BUS_PROPERTY("Slowed", "t", NULL, offsetof(Manager, n_slowed), 0),

@@ -14,6 +14,7 @@
 
 #define THREADS 2
 #define JOBS_MAX 4096
+#define OPERATIONS_MAX 16
 
 static uint64_t now_realtime(void)
 {
@@ -63,6 +64,9 @@ int manager_new(Manager **ret)
     r = jobs_new(&m->jobs, m->event, THREADS, JOBS_MAX);
     if (r < 0)
         return r;
+    r = jobs_new(&m->operations, m->event, 1, OPERATIONS_MAX);
+    if (r < 0)
+        return r;
     r = peer_client_new(&m->alertd, m->event, "alertd");
     if (r < 0)
         return r;
@@ -74,6 +78,8 @@ Manager *manager_free(Manager *m)
 {
     if (!m)
         return NULL;
+    /* What is under way ends first, and may tell its caller. */
+    jobs_free(m->operations);
     system_bus_free(m->bus);
     peer_server_free(m->server);
     jobs_free(m->jobs);
@@ -119,8 +125,31 @@ static int load_store(Manager *m)
     if (r < 0)
         return log_error_errno(r, "Failed to load the key store: %s", reason ?: strerror(-r));
     if (r > 0)
-        m->generation = now_realtime();
-    return 0;
+        m->generation = MAX(now_realtime(), m->generation + 1);
+    return r;
+}
+
+/* Even if no certificate has changed: one may have been assigned. */
+static void tell_changed(Manager *m)
+{
+    sd_bus *bus = m->bus ? system_bus_get(m->bus) : NULL;
+
+    if (m->server) {
+        (void) peer_server_emit(m->server, ROLE_ANYONE, CERTD_PATH, CERTD_PEER_INTERFACE, "Changed", "t", m->generation);
+        (void) peer_server_emit(m->server, ROLE_ROOT | ROLE_SELF, CERTD_PATH, CERTD_INTERFACE, "Changed", "t", m->generation);
+    }
+    if (bus)
+        (void) sd_bus_emit_signal(bus, CERTD_PATH, CERTD_INTERFACE, "Changed", "t", m->generation);
+}
+
+int manager_reload_store(Manager *m)
+{
+    int r;
+
+    r = load_store(m);
+    if (r > 0)
+        tell_changed(m);
+    return r < 0 ? r : 0;
 }
 
 static int make_demonstration(Manager *m)
@@ -220,8 +249,7 @@ int manager_reload(Manager *m, ConfReport *report)
     daemon_log_report(report);
     if (r >= 0) {
         log_info("Reloaded the configuration and the key store");
-        /* Even if no certificate has changed: one may have been assigned. */
-        (void) peer_server_emit(m->server, ROLE_ANYONE, CERTD_PATH, CERTD_PEER_INTERFACE, "Changed", "t", m->generation);
+        tell_changed(m);
     }
     daemon_notify_ready("Signing");
     return r;

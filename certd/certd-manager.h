@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* certd as a whole: one process, one loop, two threads for RSA. */
+/* certd as a whole: one process, one loop, two threads for RSA signatures, one for changes of the store. */
 
 #include <systemd/sd-event.h>
 
@@ -21,7 +21,8 @@ typedef struct Manager {
     CertdConf *conf;
     Store *store;
     uint64_t generation; /* of what GetCertificate() answers; grows, over restarts, too */
-    Jobs *jobs;
+    Jobs *jobs;       /* signatures */
+    Jobs *operations; /* changes of the store, one after the other */
     PeerServer *server;
     PeerObject peer_objects[4];
     SystemBus *bus;
@@ -45,6 +46,9 @@ int manager_serve(Manager *m);
 
 /* Configuration and store anew, both or neither; tells the services. report may get warnings on success, too. */
 int manager_reload(Manager *m, ConfReport *report);
+
+/* The store anew, after a change of its files. Tells everybody; logs on failure, and all stays as it was. */
+int manager_reload_store(Manager *m);
 
 /* A service has fetched the certificate: if it is the demonstration certificate, that is logged and alerted once. */
 void manager_certificate_used(Manager *m, const ServiceConf *service, const Certificate *c);

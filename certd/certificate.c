@@ -213,6 +213,7 @@ Certificate *certificate_unref(Certificate *c)
     OPENSSL_free(c->leaf);
     free(c->name);
     free(c->pem);
+    free(c->request);
     free(c->subject);
     free(c);
     return NULL;
@@ -229,9 +230,11 @@ CertificateState certificate_state(const Certificate *c, uint64_t now_usec)
         return CERTIFICATE_EXPIRED;
     if (now_usec < c->not_before_usec)
         return CERTIFICATE_NOT_YET_VALID;
-    if (certificate_is_demonstration(c))
+    if (certificate_is_demonstration(c) && !c->request)
         return CERTIFICATE_DEMONSTRATION;
-    return c->self_signed ? CERTIFICATE_SELF_SIGNED : CERTIFICATE_SIGNED;
+    if (!c->self_signed)
+        return CERTIFICATE_SIGNED;
+    return c->request ? CERTIFICATE_REQUEST_PENDING : CERTIFICATE_SELF_SIGNED;
 }
 
 const char *certificate_state_to_string(CertificateState s)
@@ -239,6 +242,7 @@ const char *certificate_state_to_string(CertificateState s)
     static const char *const names[_CERTIFICATE_STATE_MAX] = {
         [CERTIFICATE_SIGNED] = "signed",
         [CERTIFICATE_SELF_SIGNED] = "self-signed",
+        [CERTIFICATE_REQUEST_PENDING] = "request-pending",
         [CERTIFICATE_DEMONSTRATION] = "demonstration",
         [CERTIFICATE_NOT_YET_VALID] = "not-yet-valid",
         [CERTIFICATE_EXPIRED] = "expired",
@@ -249,7 +253,8 @@ const char *certificate_state_to_string(CertificateState s)
 
 bool certificate_equal(const Certificate *a, const Certificate *b)
 {
-    return streq(a->name, b->name) && a->pem_size == b->pem_size && memcmp(a->pem, b->pem, a->pem_size) == 0;
+    return streq(a->name, b->name) && a->pem_size == b->pem_size && memcmp(a->pem, b->pem, a->pem_size) == 0
+            && a->export_forbidden == b->export_forbidden && streq(a->request ?: "", b->request ?: "");
 }
 
 int certificate_tlsa(const Certificate *c, char **ret)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A certificate with its chain and its private key: what the store holds under a name. Immutable and counted, so that a signature
- * under way keeps the one it began with while the store has got a new one. The key never comes out; there is only
+/* A certificate with its chain and its private key: what the store holds under a name. Immutable and counted, so that a
+ * signature under way keeps the one it began with while the store has got a new one. The key never comes out; there is only
  * certificate_sign(). */
 
 #include <openssl/evp.h>
@@ -23,6 +23,7 @@
 typedef enum CertificateState {
     CERTIFICATE_SIGNED,
     CERTIFICATE_SELF_SIGNED,
+    CERTIFICATE_REQUEST_PENDING, /* self-signed, and a request was made for an authority */
     CERTIFICATE_DEMONSTRATION,
     CERTIFICATE_NOT_YET_VALID,
     CERTIFICATE_EXPIRED,
@@ -42,15 +43,17 @@ typedef struct Certificate {
     char *subject;           /* RFC 2253 */
     uint64_t not_before_usec, not_after_usec; /* since the epoch */
     bool self_signed;
+    bool export_forbidden;
+    char *request; /* PEM; NULL: none was made */
 } Certificate;
 
-/* Letters, digits, '.', '-', '_', not beginning with '.' or '-': fit for a file name, a configuration value and a D-Bus
- * string. */
+/* Letters, digits, '.', '-', '_', not beginning with '.' or '-': fit for a file name, a configuration value, a D-Bus string. */
 bool certificate_name_valid(const char *name);
 
-/* From PEM. -EBADMSG, -EKEYREJECTED (another key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */
-int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem,
-        size_t chain_size, const char **reterr_reason);
+/* From PEM; what is of another kind in either text is passed over, so both may be the same. -EBADMSG, -EKEYREJECTED (another
+ * key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */
+int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem, size_t chain_size,
+        const char **reterr_reason);
 Certificate *certificate_ref(Certificate *c);
 Certificate *certificate_unref(Certificate *c);
 DEFINE_CLEANUP(Certificate, certificate_unref);
@@ -60,7 +63,7 @@ CertificateState certificate_state(const Certificate *c, uint64_t now_usec);
 const char *certificate_state_to_string(CertificateState s);
 bool certificate_is_demonstration(const Certificate *c);
 
-/* Same key and same chain. */
+/* Same key, same chain, same request. */
 bool certificate_equal(const Certificate *a, const Certificate *b);
 
 /* The data of a TLSA record, "3 1 1 …"; malloc'ed. */

@@ -7,7 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <openssl/pem.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -17,6 +17,7 @@
 #define RETIRED_MAX 64
 #define KEY_SUFFIX ".key"
 #define CERTIFICATE_SUFFIX ".crt"
+#define ENTRY_SUFFIX ".pem"
 #define TEMPORARY_SUFFIX ".tmp"
 
 typedef struct CertificateList {
@@ -31,6 +32,7 @@ typedef struct Retired {
 
 struct Store {
     int dir_fd;
+    pthread_mutex_t lock; /* over the files */
     CertificateList list;
     Retired retired[RETIRED_MAX]; /* newest first; unused ones are NULL */
 };
@@ -49,6 +51,19 @@ static uint64_t now_monotonic(void)
     return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
 }
 
+static void unlockp(pthread_mutex_t **lock)
+{
+    (void) pthread_mutex_unlock(*lock);
+}
+
+static pthread_mutex_t *lock_files(Store *s)
+{
+    (void) pthread_mutex_lock(&s->lock);
+    return &s->lock;
+}
+
+#define _cleanup_unlock_ _cleanup_(unlockp) _unused_
+
 static void list_done(CertificateList *l)
 {
     for (size_t i = 0; i < l->n; i++)
@@ -65,6 +80,7 @@ int store_new(Store **ret, const char *path)
     s = calloc(1, sizeof(Store));
     if (!s)
         return -ENOMEM;
+    (void) pthread_mutex_init(&s->lock, NULL);
     s->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->dir_fd < 0)
         return negative_errno();
@@ -84,6 +100,7 @@ Store *store_free(Store *s)
     for (size_t i = 0; i < RETIRED_MAX; i++)
         certificate_unref(s->retired[i].certificate);
     (void) close_fd(s->dir_fd);
+    (void) pthread_mutex_destroy(&s->lock);
     free(s);
     return NULL;
 }
@@ -113,7 +130,9 @@ static int read_file(int dir_fd, const char *name, const char *suffix, bool priv
     if (fd < 0 || fstat(fd, &st) < 0) {
         r = negative_errno();
         (void) reason_set(reterr_reason, name, suffix,
-                r == -ENOENT ? "is missing" : r == -EACCES ? "is not readable by certd" : "cannot be opened");
+                r == -ENOENT           ? "is missing"
+                        : r == -EACCES ? "is not readable by certd"
+                                       : "cannot be opened");
         return r;
     }
     if (!S_ISREG(st.st_mode) || st.st_size > CERTIFICATE_PEM_MAX) {
@@ -146,20 +165,129 @@ static int read_file(int dir_fd, const char *name, const char *suffix, bool priv
     return 0;
 }
 
-static int load_one(int dir_fd, const char *name, Certificate **ret, char **reterr_reason)
+static bool file_exists(int dir_fd, const char *name, const char *suffix)
 {
-    _cleanup_(secure_freep) char *key = NULL, *chain = NULL;
-    const char *reason = NULL;
-    size_t key_size = 0, chain_size = 0;
+    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)];
+    struct stat st;
+
+    (void) snprintf(file, sizeof(file), "%s%s", name, suffix);
+    return fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* ---- writing ---- */
+
+static void remove_file(int dir_fd, const char *name, const char *suffix)
+{
+    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)];
+
+    (void) snprintf(file, sizeof(file), "%s%s", name, suffix);
+    (void) unlinkat(dir_fd, file, 0);
+}
+
+/* Old or new, never a part: a temporary file, made durable, takes the name's place, and the directory is made durable, too. */
+static int write_entry(int dir_fd, const char *name, const char *data, size_t size)
+{
+    char file[CERTIFICATE_NAME_MAX + sizeof(ENTRY_SUFFIX)];
+    char temporary[CERTIFICATE_NAME_MAX + sizeof("." ENTRY_SUFFIX TEMPORARY_SUFFIX)];
+    _cleanup_close_ int fd = -EBADF;
+    int r = 0;
+
+    (void) snprintf(file, sizeof(file), "%s" ENTRY_SUFFIX, name);
+    (void) snprintf(temporary, sizeof(temporary), ".%s" ENTRY_SUFFIX TEMPORARY_SUFFIX, name);
+    (void) unlinkat(dir_fd, temporary, 0);
+    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return negative_errno();
+    for (size_t done = 0; r >= 0 && done < size;) {
+        ssize_t n = write(fd, data + done, size - done);
+
+        if (n < 0)
+            r = negative_errno();
+        else
+            done += (size_t) n;
+    }
+    if (r >= 0 && (fsync(fd) < 0 || renameat(dir_fd, temporary, dir_fd, file) < 0))
+        r = negative_errno();
+    if (r < 0) {
+        (void) unlinkat(dir_fd, temporary, 0);
+        return r;
+    }
+    if (fsync(dir_fd) < 0)
+        return negative_errno();
+    /* What it replaces in another form, the key first: a certificate without one belongs to the key of the file just written. */
+    if (file_exists(dir_fd, name, CERTIFICATE_SUFFIX)) {
+        remove_file(dir_fd, name, KEY_SUFFIX);
+        remove_file(dir_fd, name, CERTIFICATE_SUFFIX);
+        return fsync(dir_fd) < 0 ? negative_errno() : 0;
+    }
+    return 0;
+}
+
+/* ---- loading ---- */
+
+/* The chain of NAME.crt with the key that is in file. */
+static int merge_chain(const char *name, const char *file, size_t size, const char *chain, size_t chain_size, BIO **ret,
+        char **reterr_reason)
+{
+    _cleanup_(store_entry_done) StoreEntry e = {};
+    const char *reason = "does not fit into memory";
+    int r;
+
+    r = store_entry_parse(&e, file, size, chain, chain_size, &reason);
+    if (r >= 0)
+        r = store_entry_format(&e, ret);
+    if (r < 0)
+        (void) reason_set(reterr_reason, name, "", reason);
+    return r;
+}
+
+/* NAME.crt with NAME.key, or with the key of NAME.pem, becomes NAME.pem. When that cannot be written, the files stay and are
+ * read again the next time. */
+static int take_over(int dir_fd, const char *name, BIO **ret, char **reterr_reason)
+{
+    bool renewed = !file_exists(dir_fd, name, KEY_SUFFIX) && file_exists(dir_fd, name, ENTRY_SUFFIX);
+    _cleanup_(secure_freep) char *file = NULL, *chain = NULL;
+    size_t size = 0, chain_size = 0;
+    char *text;
+    long n;
     int r;
 
     r = read_file(dir_fd, name, CERTIFICATE_SUFFIX, false, &chain, &chain_size, reterr_reason);
     if (r < 0)
         return r;
-    r = read_file(dir_fd, name, KEY_SUFFIX, true, &key, &key_size, reterr_reason);
+    r = read_file(dir_fd, name, renewed ? ENTRY_SUFFIX : KEY_SUFFIX, true, &file, &size, reterr_reason);
     if (r < 0)
         return r;
-    r = certificate_new(ret, name, key, key_size, chain, chain_size, &reason);
+    r = merge_chain(name, file, size, chain, chain_size, ret, reterr_reason);
+    if (r < 0)
+        return r;
+    n = BIO_get_mem_data(*ret, &text);
+    (void) write_entry(dir_fd, name, text, (size_t) n);
+    return 0;
+}
+
+static int load_one(int dir_fd, const char *name, Certificate **ret, char **reterr_reason)
+{
+    _cleanup_(secure_freep) char *file = NULL;
+    _cleanup_(bio_freep) BIO *bio = NULL;
+    const char *reason = NULL;
+    size_t size = 0;
+    char *text;
+    int r;
+
+    if (file_exists(dir_fd, name, CERTIFICATE_SUFFIX)) {
+        r = take_over(dir_fd, name, &bio, reterr_reason);
+        if (r < 0)
+            return r;
+        (void) BIO_write(bio, "", 1); /* the NUL at the end */
+        size = (size_t) BIO_get_mem_data(bio, &text) - 1;
+    } else {
+        r = read_file(dir_fd, name, ENTRY_SUFFIX, true, &file, &size, reterr_reason);
+        if (r < 0)
+            return r;
+        text = file;
+    }
+    r = store_entry_parse_certificate(ret, name, text, size, &reason);
     if (r < 0)
         (void) reason_set(reterr_reason, name, "", reason);
     return r;
@@ -173,6 +301,14 @@ static bool has_suffix(const char *s, const char *suffix, size_t *ret_stem)
         return false;
     *ret_stem = n - k;
     return true;
+}
+
+static Certificate *list_find(const CertificateList *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (streq(l->items[i]->name, name))
+            return l->items[i];
+    return NULL;
 }
 
 static int compare(const void *a, const void *b)
@@ -203,11 +339,11 @@ static int load_entry(int dir_fd, CertificateList *l, const char *file, char **r
         (void) unlinkat(dir_fd, file, 0);
         return 0;
     }
-    if (!has_suffix(file, CERTIFICATE_SUFFIX, &stem) || stem > CERTIFICATE_NAME_MAX)
+    if ((!has_suffix(file, ENTRY_SUFFIX, &stem) && !has_suffix(file, CERTIFICATE_SUFFIX, &stem)) || stem > CERTIFICATE_NAME_MAX)
         return 0;
     memcpy(name, file, stem);
     name[stem] = '\0';
-    if (!certificate_name_valid(name))
+    if (!certificate_name_valid(name) || list_find(l, name))
         return 0;
     if (l->n >= STORE_CERTIFICATES_MAX) {
         (void) reason_set(reterr_reason, name, "", "is one certificate too many");
@@ -250,16 +386,7 @@ static int load_list(int dir_fd, CertificateList *l, char **reterr_reason)
     return 0;
 }
 
-static Certificate *list_find(const CertificateList *l, const char *name)
-{
-    for (size_t i = 0; i < l->n; i++)
-        if (streq(l->items[i]->name, name))
-            return l->items[i];
-    return NULL;
-}
-
-/* Keeps the key of a certificate that was replaced, for the handshakes that began with it. One that was deleted is gone at
- * once. */
+/* Keeps the key of a certificate that was replaced, for handshakes that began with it. One that was deleted is gone at once. */
 static void store_retire(Store *s, Certificate *c)
 {
     certificate_unref(s->retired[RETIRED_MAX - 1].certificate);
@@ -277,12 +404,19 @@ static bool list_equal(const CertificateList *a, const CertificateList *b)
     return true;
 }
 
+static int load_files(Store *s, CertificateList *l, char **reterr_reason)
+{
+    _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
+
+    return load_list(s->dir_fd, l, reterr_reason);
+}
+
 int store_load(Store *s, char **reterr_reason)
 {
     _cleanup_(list_done) CertificateList fresh = {}, old = {};
     int r;
 
-    r = load_list(s->dir_fd, &fresh, reterr_reason);
+    r = load_files(s, &fresh, reterr_reason);
     if (r < 0)
         return r;
     if (list_equal(&fresh, &s->list))
@@ -326,58 +460,154 @@ Certificate *store_get(const Store *s, size_t i)
     return i < s->list.n ? s->list.items[i] : NULL;
 }
 
-/* ---- writing ---- */
+/* ---- changes on disk ---- */
 
-/* Old or new, never a part: a temporary file, made durable, takes the name's place, and the directory is made durable, too. */
-static int write_file(int dir_fd, const char *name, const char *suffix, const char *data, size_t size)
+static bool entry_exists(const Store *s, const char *name)
 {
-    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)],
-            temporary[CERTIFICATE_NAME_MAX + sizeof("." KEY_SUFFIX TEMPORARY_SUFFIX)];
-    _cleanup_close_ int fd = -EBADF;
-    int r = 0;
+    return file_exists(s->dir_fd, name, ENTRY_SUFFIX) || file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX);
+}
 
-    (void) snprintf(file, sizeof(file), "%s%s", name, suffix);
-    (void) snprintf(temporary, sizeof(temporary), ".%s%s" TEMPORARY_SUFFIX, name, suffix);
-    (void) unlinkat(dir_fd, temporary, 0);
-    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return negative_errno();
-    for (size_t done = 0; r >= 0 && done < size;) {
-        ssize_t n = write(fd, data + done, size - done);
+/* An entry that can be read, in its one file. */
+static int settle(Store *s, const char *name, const char **reterr_reason)
+{
+    _cleanup_(certificate_unrefp) Certificate *c = NULL;
+    _cleanup_free_ char *reason = NULL;
+    int r;
 
-        if (n < 0)
-            r = negative_errno();
-        else
-            done += (size_t) n;
+    if (!certificate_name_valid(name) || !entry_exists(s, name)) {
+        *reterr_reason = "there is no such certificate";
+        return -ENOENT;
     }
-    if (r >= 0 && (fsync(fd) < 0 || renameat(dir_fd, temporary, dir_fd, file) < 0))
-        r = negative_errno();
-    if (r < 0) {
-        (void) unlinkat(dir_fd, temporary, 0);
+    *reterr_reason = "the store cannot be read";
+    r = load_one(s->dir_fd, name, &c, &reason);
+    if (r < 0)
         return r;
+    return file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX) ? -EIO : 0;
+}
+
+int store_read(Store *s, const char *name, StoreEntry *ret, const char **reterr_reason)
+{
+    _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
+    _cleanup_(secure_freep) char *file = NULL;
+    _cleanup_free_ char *reason = NULL;
+    size_t size = 0;
+    int r;
+
+    r = settle(s, name, reterr_reason);
+    if (r < 0)
+        return r;
+    r = read_file(s->dir_fd, name, ENTRY_SUFFIX, true, &file, &size, &reason);
+    return r < 0 ? r : store_entry_parse(ret, file, size, file, size, reterr_reason);
+}
+
+/* A store that is full could be written, but not be read any more. */
+static bool has_room(const Store *s)
+{
+    _cleanup_(closedirp) DIR *dir = NULL;
+    int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct dirent *entry;
+    size_t n = 0, stem;
+
+    dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        (void) close_fd(fd);
+        return false;
     }
-    return fsync(dir_fd) < 0 ? negative_errno() : 0;
+    while ((entry = readdir(dir)))
+        n += has_suffix(entry->d_name, ENTRY_SUFFIX, &stem) || has_suffix(entry->d_name, CERTIFICATE_SUFFIX, &stem);
+    return n < STORE_CERTIFICATES_MAX;
+}
+
+static int check_target(const Store *s, const char *name, const char **reterr_reason)
+{
+    if (!certificate_name_valid(name)) {
+        *reterr_reason = "the name has other characters than letters, digits, '.', '-' and '_', or too many";
+        return -EINVAL;
+    }
+    if (entry_exists(s, name)) {
+        *reterr_reason = "there is a certificate of this name";
+        return -EEXIST;
+    }
+    return 0;
+}
+
+int store_put(Store *s, const char *name, const StoreEntry *e, StorePut mode, const char **reterr_reason)
+{
+    _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
+    _cleanup_(certificate_unrefp) Certificate *c = NULL;
+    _cleanup_(bio_freep) BIO *bio = NULL;
+    size_t size;
+    char *text;
+    int r;
+
+    r = check_target(s, name, reterr_reason);
+    if (r < 0 && (r != -EEXIST || mode == STORE_PUT_NEW))
+        return r;
+    if (r == 0 && !has_room(s)) {
+        *reterr_reason = "the store is full";
+        return -E2BIG;
+    }
+    *reterr_reason = "it is too large";
+    r = store_entry_format(e, &bio);
+    if (r < 0)
+        return r;
+    (void) BIO_write(bio, "", 1);
+    size = (size_t) BIO_get_mem_data(bio, &text) - 1;
+    /* Nothing is ever written that could not be read. */
+    r = store_entry_parse_certificate(&c, name, text, size, reterr_reason);
+    if (r < 0)
+        return r;
+    *reterr_reason = "the store cannot be written";
+    return write_entry(s->dir_fd, name, text, size);
+}
+
+int store_rename(Store *s, const char *from, const char *to, const char **reterr_reason)
+{
+    char old[CERTIFICATE_NAME_MAX + sizeof(ENTRY_SUFFIX)], new[CERTIFICATE_NAME_MAX + sizeof(ENTRY_SUFFIX)];
+    _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
+    int r;
+
+    r = settle(s, from, reterr_reason);
+    if (r >= 0)
+        r = check_target(s, to, reterr_reason);
+    if (r < 0)
+        return r;
+    (void) snprintf(old, sizeof(old), "%s" ENTRY_SUFFIX, from);
+    (void) snprintf(new, sizeof(new), "%s" ENTRY_SUFFIX, to);
+    *reterr_reason = "the store cannot be written";
+    if (renameat(s->dir_fd, old, s->dir_fd, new) < 0 || fsync(s->dir_fd) < 0)
+        return negative_errno();
+    return 0;
+}
+
+int store_remove(Store *s, const char *name, const char **reterr_reason)
+{
+    char file[CERTIFICATE_NAME_MAX + sizeof(ENTRY_SUFFIX)];
+    _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
+    int r;
+
+    r = settle(s, name, reterr_reason);
+    if (r < 0)
+        return r;
+    (void) snprintf(file, sizeof(file), "%s" ENTRY_SUFFIX, name);
+    *reterr_reason = "the store cannot be written";
+    if (unlinkat(s->dir_fd, file, 0) < 0 || fsync(s->dir_fd) < 0)
+        return negative_errno();
+    return 0;
 }
 
 int store_write(Store *s, const char *name, EVP_PKEY *key, X509 *certificate)
 {
-    _cleanup_(bio_freep) BIO *key_bio = NULL, *certificate_bio = NULL;
-    char *key_data, *certificate_data;
-    long key_size, certificate_size;
-    int r;
+    _cleanup_(store_entry_done) StoreEntry e = {.chain = sk_X509_new_null()};
+    const char *reason;
 
-    if (!certificate_name_valid(name))
-        return -EINVAL;
-    key_bio = BIO_new(BIO_s_secmem());
-    certificate_bio = BIO_new(BIO_s_mem());
-    if (!key_bio || !certificate_bio || PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) != 1
-            || PEM_write_bio_X509(certificate_bio, certificate) != 1)
+    if (!e.chain || X509_up_ref(certificate) != 1)
         return -ENOMEM;
-    key_size = BIO_get_mem_data(key_bio, &key_data);
-    certificate_size = BIO_get_mem_data(certificate_bio, &certificate_data);
-    /* The key first: a certificate appears together with its key or not at all. */
-    r = write_file(s->dir_fd, name, KEY_SUFFIX, key_data, (size_t) key_size);
-    if (r < 0)
-        return r;
-    return write_file(s->dir_fd, name, CERTIFICATE_SUFFIX, certificate_data, (size_t) certificate_size);
+    if (sk_X509_push(e.chain, certificate) <= 0) {
+        X509_free(certificate);
+        return -ENOMEM;
+    }
+    (void) EVP_PKEY_up_ref(key);
+    e.key = key;
+    return store_put(s, name, &e, STORE_PUT_REPLACE, &reason);
 }

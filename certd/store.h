@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The key store: a directory with NAME.key (PEM, PKCS#8, mode 0600) and NAME.crt (PEM, leaf first) for each certificate. Writing
- * is atomic and durable, reading is all or nothing. A key without a certificate is one whose certificate did not arrive yet, or
- * whose writing was interrupted; it is left alone. */
+/* The key store: a directory with a file NAME.pem (store-entry.h, mode 0600) for each certificate. A file is written beside and
+ * renamed, so that whoever is killed at any instant leaves the old or the new; reading is all or nothing. A pair NAME.crt (PEM,
+ * leaf first) and NAME.key that somebody puts there is taken over when the store is read, as is NAME.crt alone for the key that
+ * is there.
+ *
+ * What is in memory belongs to the loop. The files may be changed by another thread; a lock keeps that and store_load() apart. */
 
 #include "certificate.h"
 #include "cleanup.h"
+#include "store-entry.h"
 
 #define STORE_CERTIFICATES_MAX 256
 
@@ -30,5 +34,18 @@ Certificate *store_find_key(const Store *s, const char *name, const uint8_t spki
 /* Sorted by name: pass i from 0 until it returns NULL. */
 Certificate *store_get(const Store *s, size_t i);
 
-/* Writes a pair to stable storage; not visible before store_load(). Replaces what is there. */
+/* ---- on disk; on any thread; not visible before store_load() ---- */
+
+/* Each is durable when it returns 0. On failure nothing has changed and *reterr_reason says why (static). -ENOENT, -EEXIST,
+ * -E2BIG (too many certificates), those of certificate_new(), those of the file system. */
+int store_read(Store *s, const char *name, StoreEntry *ret, const char **reterr_reason);
+typedef enum StorePut {
+    STORE_PUT_NEW,     /* there must be none of this name */
+    STORE_PUT_REPLACE, /* or there is */
+} StorePut;
+int store_put(Store *s, const char *name, const StoreEntry *e, StorePut mode, const char **reterr_reason);
+int store_rename(Store *s, const char *from, const char *to, const char **reterr_reason);
+int store_remove(Store *s, const char *name, const char **reterr_reason);
+
+/* store_put() of a key and its certificate, in the place of what is there. */
 int store_write(Store *s, const char *name, EVP_PKEY *key, X509 *certificate);

@@ -63,6 +63,28 @@ static void put(const Place *p, const char *file, const char *content, mode_t mo
     assert_int_equal(fchmod(fileno(f), mode), 0);
 }
 
+static void put_key(const Place *p, const char *file, EVP_PKEY *key)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+    char *text;
+
+    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(BIO_write(bio, "", 1), 1);
+    (void) BIO_get_mem_data(bio, &text);
+    put(p, file, text, 0600);
+}
+
+static void put_certificate(const Place *p, const char *file, X509 *x)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+    char *text;
+
+    assert_int_equal(PEM_write_bio_X509(bio, x), 1);
+    assert_int_equal(BIO_write(bio, "", 1), 1);
+    (void) BIO_get_mem_data(bio, &text);
+    put(p, file, text, 0644);
+}
+
 static struct stat status(const Place *p, const char *file)
 {
     _cleanup_free_ char *path = NULL;
@@ -115,8 +137,8 @@ static void test_demonstration(void **state)
     assert_null(store_find(p->store, DEMONSTRATION_NAME));
     assert_int_equal(load(p), 1);
     assert_int_equal(load(p), 0);
-    assert_int_equal(status(p, "demonstration.key").st_mode & 07777, 0600);
-    assert_int_equal(status(p, ".demonstration.key.tmp").st_mode, 0);
+    assert_int_equal(status(p, "demonstration.pem").st_mode & 07777, 0600);
+    assert_int_equal(status(p, ".demonstration.pem.tmp").st_mode, 0);
 
     c = store_find(p->store, DEMONSTRATION_NAME);
     assert_non_null(c);
@@ -274,7 +296,8 @@ static void test_wrong(void **state)
 
     assert_int_equal(demo_certificate_make("b.example", &key, &x), 0);
     other = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    assert_int_equal(store_write(p->store, "b", other, x), 0);
+    assert_int_equal(store_write(p->store, "b", other, x), -EKEYREJECTED);
+    put_key(p, "b.key", other);
     assert_refused(p, "b has a private key that is not the certificate's");
     assert_int_equal(store_write(p->store, "b", key, x), 0);
     assert_int_equal(load(p), 1);
@@ -284,8 +307,8 @@ static void test_wrong(void **state)
     put(p, "b.crt", two, 0644);
     assert_refused(p, "b is no chain of certificates");
     assert_int_equal(store_write(p->store, "b", key, x), 0);
-    put(p, "demonstration.key", "", 0640);
-    assert_refused(p, "demonstration.key is accessible to others");
+    put(p, "demonstration.pem", "", 0640);
+    assert_refused(p, "demonstration.pem is accessible to others");
     assert_non_null(store_find(p->store, "b"));
     assert_string_equal(store_find(p->store, DEMONSTRATION_NAME)->pem, pem);
     X509_free(x);
@@ -298,13 +321,21 @@ static void test_unsupported(void **state)
     static const struct {
         const char *algorithm, *argument;
     } keys[] = {{"EC", "secp256k1"}, {"EC", "P-521"}, {"RSA", NULL}};
+    _cleanup_(x509_freep) X509 *x = X509_new();
     Place *p = *state;
 
+    X509_set_version(x, X509_VERSION_3);
+    X509_gmtime_adj(X509_getm_notBefore(x), -60);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
     for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
         _cleanup_(evp_pkey_freep) EVP_PKEY *key = keys[i].argument ? EVP_PKEY_Q_keygen(NULL, NULL, keys[i].algorithm, keys[i].argument)
                                                                    : EVP_PKEY_Q_keygen(NULL, NULL, keys[i].algorithm, (size_t) 1024);
 
-        write_pair(p, "x", key);
+        X509_set_pubkey(x, key);
+        assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+        assert_int_equal(store_write(p->store, "x", key, x), -EOPNOTSUPP);
+        put_key(p, "x.key", key);
+        put_certificate(p, "x.crt", x);
         assert_refused(p, "x has a key of an unsupported type");
     }
 }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A change of the store that somebody asked for, from its arguments to its result: the work of the methods of org.postern.Cert1,
+ * without the bus. operation_run() takes as long as making a key, deriving one from a passphrase and writing to stable storage
+ * take: it is for a thread. The thread is one, so that operations follow each other; each begins with what is on disk. */
+
+#include "cleanup.h"
+#include "self-signed.h"
+#include "store.h"
+
+typedef enum OperationKind {
+    OPERATION_CREATE,
+    OPERATION_REQUEST,
+    OPERATION_RENAME,
+    OPERATION_DELETE,
+    OPERATION_FORBID_EXPORT,
+    _OPERATION_KIND_MAX,
+} OperationKind;
+
+/* Strings are malloc'ed and the operation's; NULL: not given. */
+typedef struct Operation {
+    OperationKind kind;
+    Store *store; /* outlives it */
+    char *name;   /* of the certificate; "": the common name, which it is replaced by */
+    char *new_name;
+    char *common_name, *organization, *unit, *city, *state, *country;
+    char **names;
+    char *key_type;
+    uint32_t days;
+    bool forbid_export;
+
+    /* results */
+    char *text;         /* PEM */
+    const char *reason; /* of a failure; static */
+} Operation;
+
+int operation_new(Operation **ret, OperationKind kind, Store *store);
+Operation *operation_free(Operation *o);
+DEFINE_CLEANUP(Operation, operation_free);
+
+/* Returns 0, or negative errno and o->reason: those of the store's functions and of what the kind's work is made of. */
+int operation_run(Operation *o);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The format of the store's files. Key bytes are in secure memory only. */
+
+#include "store-entry.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "openssl-cleanup.h"
+
+#define EXPORT_FORBIDDEN "Export: forbidden"
+
+static void request_freep(X509_REQ **r)
+{
+    X509_REQ_free(*r);
+}
+
+void store_entry_done(StoreEntry *e)
+{
+    EVP_PKEY_free(e->key);
+    sk_X509_pop_free(e->chain, X509_free);
+    X509_REQ_free(e->request);
+    *e = (StoreEntry) {};
+}
+
+static bool has_line(const char *file, const char *line)
+{
+    const char *begin = strstr(file, "-----BEGIN "), *p = file;
+    size_t n = strlen(line);
+
+    /* Only in front of the first block: behind it might be whatever somebody's tool has written. */
+    for (; p && (!begin || p < begin); p = strchr(p, '\n'), p = p ? p + 1 : NULL)
+        if (strncmp(p, line, n) == 0 && (p[n] == '\n' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
+static X509_REQ *parse_request(const char *file, size_t size)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new_mem_buf(file, (int) size);
+    X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+
+    ERR_clear_error();
+    return request;
+}
+
+int store_entry_parse_certificate(Certificate **ret, const char *name, const char *file, size_t size, const char **reterr_reason)
+{
+    _cleanup_(request_freep) X509_REQ *request = NULL;
+    _cleanup_(certificate_unrefp) Certificate *c = NULL;
+    _cleanup_(bio_freep) BIO *bio = NULL;
+    char *text;
+    long n;
+    int r;
+
+    r = certificate_new(&c, name, file, size, file, size, reterr_reason);
+    if (r < 0)
+        return r;
+    c->export_forbidden = has_line(file, EXPORT_FORBIDDEN);
+    request = parse_request(file, size);
+    if (request) {
+        *reterr_reason = "does not fit into memory";
+        bio = BIO_new(BIO_s_mem());
+        if (!bio || PEM_write_bio_X509_REQ(bio, request) != 1)
+            return -ENOMEM;
+        n = BIO_get_mem_data(bio, &text);
+        c->request = strndup(text, (size_t) n);
+        if (!c->request)
+            return -ENOMEM;
+    }
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char *chain, size_t chain_size,
+        const char **reterr_reason)
+{
+    _cleanup_(store_entry_done) StoreEntry e = {};
+    _cleanup_(bio_freep) BIO *bio = NULL;
+    _cleanup_(certificate_unrefp) Certificate *c = NULL;
+    int r;
+
+    /* It checks everything. */
+    r = certificate_new(&c, "entry", file, size, chain, chain_size, reterr_reason);
+    if (r < 0)
+        return r;
+    *reterr_reason = "does not fit into memory";
+    bio = BIO_new_mem_buf(c->pem, (int) c->pem_size);
+    e.chain = sk_X509_new_null();
+    if (!bio || !e.chain)
+        return -ENOMEM;
+    for (X509 *x; (x = PEM_read_bio_X509(bio, NULL, NULL, NULL));)
+        if (sk_X509_push(e.chain, x) <= 0) {
+            X509_free(x);
+            return -ENOMEM;
+        }
+    ERR_clear_error();
+    e.key = c->key;
+    (void) EVP_PKEY_up_ref(e.key);
+    e.request = parse_request(file, size);
+    e.export_forbidden = has_line(file, EXPORT_FORBIDDEN);
+    *ret = e;
+    e = (StoreEntry) {};
+    return 0;
+}
+
+int store_entry_format(const StoreEntry *e, BIO **ret)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_secmem());
+    char *data;
+
+    if (!bio || (e->export_forbidden && BIO_puts(bio, EXPORT_FORBIDDEN "\n") <= 0)
+            || PEM_write_bio_PKCS8PrivateKey(bio, e->key, NULL, NULL, 0, NULL, NULL) != 1)
+        return -ENOMEM;
+    for (int i = 0; i < sk_X509_num(e->chain); i++)
+        if (PEM_write_bio_X509(bio, sk_X509_value(e->chain, i)) != 1)
+            return -ENOMEM;
+    if (e->request && PEM_write_bio_X509_REQ(bio, e->request) != 1)
+        return -ENOMEM;
+    if (BIO_get_mem_data(bio, &data) > CERTIFICATE_PEM_MAX)
+        return -EFBIG;
+    *ret = TAKE_PTR(bio);
+    return 0;
+}
