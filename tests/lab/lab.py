@@ -124,9 +124,14 @@ class Lab:
 
     # What the lab consists of
 
+    @property
+    def outside(self):
+        """The path of the network namespace that this process came from."""
+        return f"/proc/{os.getpid()}/fd/{self._outside}"
+
     def layer(self, *packages):
         """A layer with Debian packages that this machine need not have."""
-        return overlay.package_layer(packages, f"/proc/{os.getpid()}/fd/{self._outside}", self.directory / "apt.log")
+        return overlay.package_layer(packages, self.outside, self.directory / "apt.log")
 
     def stage(self, build):
         """A layer with what `meson install` in the build directory installs."""
