@@ -22,10 +22,14 @@ const PeerAccess certd_peer_access[] = {
 };
 
 const PeerAccess certd_bus_root_only[] = {
+    {CERTD_INTERFACE, "AddIntermediates", 0},
     {CERTD_INTERFACE, "CreateCertificate", 0},
     {CERTD_INTERFACE, "CreateRequest", 0},
     {CERTD_INTERFACE, "DeleteCertificate", 0},
+    {CERTD_INTERFACE, "ExportCertificate", 0},
     {CERTD_INTERFACE, "ForbidExport", 0},
+    {CERTD_INTERFACE, "ImportCertificate", 0},
+    {CERTD_INTERFACE, "InstallCertificate", 0},
     {CERTD_INTERFACE, "RenameCertificate", 0},
     {DAEMON_INTERFACE, "Reload", 0},
     {},
@@ -212,17 +216,17 @@ static int append_details(sd_bus_message *reply, Manager *m, const Certificate *
     if (r < 0)
         return r;
     r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "Name", "s", c->name, "State", "s",
-            certificate_state_to_string(certificate_state(c, now_realtime(m))), "Subject", "s", c->subject, "Issuer", "s", d->issuer,
-            "SerialNumber", "s", d->serial);
+            certificate_state_to_string(certificate_state(c, now_realtime(m))), "Subject", "s", c->subject, "Issuer", "s",
+            d->issuer, "SerialNumber", "s", d->serial);
     if (r < 0)
         return r;
     r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "NotBeforeUSec", "t", c->not_before_usec, "NotAfterUSec", "t",
             c->not_after_usec, "KeyType", "s", key_type_to_string(c->key_type), "KeyBits", "u", d->key_bits);
     if (r < 0)
         return r;
-    r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "FingerprintSHA256", "s", d->sha256, "FingerprintSHA1", "s", d->sha1,
-            "TLSA", "s", d->tlsa, "ChainLength", "u", d->chain_length, "ExportForbidden", "b", c->export_forbidden, "RequestPending", "b",
-            c->self_signed && c->request);
+    r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "FingerprintSHA256", "s", d->sha256, "FingerprintSHA1", "s",
+            d->sha1, "TLSA", "s", d->tlsa, "ChainLength", "u", d->chain_length, "ExportForbidden", "b", c->export_forbidden,
+            "RequestPending", "b", c->self_signed && c->request);
     if (r < 0)
         return r;
     r = sd_bus_message_open_container(reply, 'e', "sv");
@@ -291,6 +295,14 @@ static const sd_bus_vtable public_vtable[] = {
             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetRequest", SD_BUS_ARGS("s", name), SD_BUS_RESULT("s", pem), method_get_request,
             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("InstallCertificate", SD_BUS_ARGS("s", name, "h", file, "a{sv}", options), SD_BUS_NO_RESULT,
+            operation_method_install, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("AddIntermediates", SD_BUS_ARGS("s", name, "h", file, "a{sv}", options), SD_BUS_NO_RESULT,
+            operation_method_add_intermediates, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ImportCertificate", SD_BUS_ARGS("s", name, "h", file, "h", passphrase, "a{sv}", options),
+            SD_BUS_RESULT("s", imported), operation_method_import, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ExportCertificate", SD_BUS_ARGS("s", name, "h", passphrase), SD_BUS_RESULT("h", file),
+            operation_method_export, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("RenameCertificate", SD_BUS_ARGS("s", name, "s", new_name, "b", force), SD_BUS_NO_RESULT,
             operation_method_rename, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("DeleteCertificate", SD_BUS_ARGS("s", name, "b", force), SD_BUS_NO_RESULT, operation_method_delete,

@@ -64,6 +64,9 @@ int manager_new(Manager **ret)
     r = jobs_new(&m->jobs, m->event, THREADS, JOBS_MAX);
     if (r < 0)
         return r;
+    r = pkcs12_reader_new(&m->pkcs12);
+    if (r < 0)
+        return r;
     r = jobs_new(&m->operations, m->event, 1, OPERATIONS_MAX);
     if (r < 0)
         return r;
@@ -85,6 +88,7 @@ Manager *manager_free(Manager *m)
     jobs_free(m->jobs);
     peer_client_free(m->alertd);
     store_free(m->store);
+    pkcs12_reader_free(m->pkcs12);
     certd_conf_free(m->conf);
     sd_event_unref(m->event);
     free(m);

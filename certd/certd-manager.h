@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "peer-client.h"
 #include "peer-server.h"
+#include "pkcs12.h"
 #include "store.h"
 #include "system-bus.h"
 #include "token-bucket.h"
@@ -22,6 +23,7 @@ typedef struct Manager {
     Store *store;
     uint64_t generation; /* of what GetCertificate() answers; grows, over restarts, too */
     Jobs *jobs;       /* signatures */
+    Pkcs12Reader *pkcs12;
     Jobs *operations; /* changes of the store, one after the other */
     PeerServer *server;
     PeerObject peer_objects[4];

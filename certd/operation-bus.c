@@ -5,6 +5,8 @@
 
 #include "operation-bus.h"
 
+#include <fcntl.h>
+
 #include "bus-error.h"
 #include "certd-bus.h"
 #include "log.h"
@@ -35,14 +37,22 @@ static const struct {
     const char *name;
 } errors[] = {
     {-E2BIG, BUS_ERROR_LIMIT_EXCEEDED},
+    {-EACCES, BUS_ERROR_EXPORT_FORBIDDEN},
     {-EBADMSG, BUS_ERROR_CERTIFICATE_INVALID},
     {-EBUSY, BUS_ERROR_CERTIFICATE_IN_USE},
     {-EEXIST, BUS_ERROR_CERTIFICATE_EXISTS},
     {-EFBIG, BUS_ERROR_TOO_LARGE},
     {-EINVAL, BUS_ERROR_INVALID_ARGUMENT},
+    {-EKEYEXPIRED, BUS_ERROR_CERTIFICATE_EXPIRED},
+    {-EKEYREJECTED, BUS_ERROR_WRONG_KEY},
+    {-ENODATA, BUS_ERROR_CERTIFICATE_INVALID},
     {-ENOENT, BUS_ERROR_NO_SUCH_CERTIFICATE},
+    {-ENOKEY, BUS_ERROR_WRONG_PASSPHRASE},
+    {-ENOLINK, BUS_ERROR_CHAIN_INCOMPLETE},
     {-ENOSPC, BUS_ERROR_NO_SPACE},
     {-EOPNOTSUPP, BUS_ERROR_NOT_SUPPORTED},
+    {-ETIMEDOUT, BUS_ERROR_UNAVAILABLE},
+    {-EUNATCH, BUS_ERROR_CERTIFICATE_INVALID},
 };
 
 static int operation_error(sd_bus_error *error, const Operation *o, int r)
@@ -61,9 +71,12 @@ static int answer(sd_bus_message *call, const Operation *o)
 {
     switch (o->kind) {
     case OPERATION_CREATE:
+    case OPERATION_IMPORT:
         return sd_bus_reply_method_return(call, "s", o->name);
     case OPERATION_REQUEST:
         return sd_bus_reply_method_return(call, "s", o->text);
+    case OPERATION_EXPORT:
+        return sd_bus_reply_method_return(call, "h", o->result_fd);
     default:
         return sd_bus_reply_method_return(call, NULL);
     }
@@ -132,6 +145,7 @@ static int begin(Operation **ret, OperationKind kind, Manager *manager, sd_bus_m
     r = operation_new(&o, kind, manager->store);
     if (r < 0)
         return r;
+    o->pkcs12 = manager->pkcs12;
     o->name = strdup(name);
     if (!o->name)
         return -ENOMEM;
@@ -167,6 +181,16 @@ static const Option create_options[] = {
     {"Organization", "s", offsetof(Operation, organization)},
     {"State", "s", offsetof(Operation, state)},
     {"Unit", "s", offsetof(Operation, unit)},
+};
+
+static const Option install_options[] = {
+    {"Incomplete", "b", offsetof(Operation, incomplete)},
+};
+
+static const Option import_options[] = {
+    {"ForbidExport", "b", offsetof(Operation, forbid_export)},
+    {"Incomplete", "b", offsetof(Operation, incomplete)},
+    {"Replace", "b", offsetof(Operation, replace)},
 };
 
 static int read_value(sd_bus_message *m, const Option *option, void *field)
@@ -264,6 +288,70 @@ int operation_method_request(sd_bus_message *m, void *userdata, sd_bus_error *er
     int r;
 
     r = begin(&o, OPERATION_REQUEST, userdata, m);
+    return r < 0 ? r : submit(userdata, m, &o, error);
+}
+
+/* The message's descriptor is its own: one that stays when it goes. */
+static int read_descriptor(sd_bus_message *m, int *ret)
+{
+    int r, fd;
+
+    r = sd_bus_message_read(m, "h", &fd);
+    if (r < 0)
+        return r;
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return negative_errno();
+    *ret = fd;
+    return 0;
+}
+
+static int install(OperationKind kind, sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(operation_freep) Operation *o = NULL;
+    int r;
+
+    r = begin(&o, kind, userdata, m);
+    if (r >= 0)
+        r = read_descriptor(m, &o->file_fd);
+    if (r >= 0)
+        r = read_options(m, o, install_options, ELEMENTSOF(install_options), error);
+    return r < 0 ? r : submit(userdata, m, &o, error);
+}
+
+int operation_method_install(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    return install(OPERATION_INSTALL, m, userdata, error);
+}
+
+int operation_method_add_intermediates(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    return install(OPERATION_ADD_INTERMEDIATES, m, userdata, error);
+}
+
+int operation_method_import(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(operation_freep) Operation *o = NULL;
+    int r;
+
+    r = begin(&o, OPERATION_IMPORT, userdata, m);
+    if (r >= 0)
+        r = read_descriptor(m, &o->file_fd);
+    if (r >= 0)
+        r = read_descriptor(m, &o->passphrase_fd);
+    if (r >= 0)
+        r = read_options(m, o, import_options, ELEMENTSOF(import_options), error);
+    return r < 0 ? r : submit(userdata, m, &o, error);
+}
+
+int operation_method_export(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(operation_freep) Operation *o = NULL;
+    int r;
+
+    r = begin(&o, OPERATION_EXPORT, userdata, m);
+    if (r >= 0)
+        r = read_descriptor(m, &o->passphrase_fd);
     return r < 0 ? r : submit(userdata, m, &o, error);
 }
 

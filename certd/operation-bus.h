@@ -8,6 +8,10 @@
 
 int operation_method_create(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_request(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int operation_method_install(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int operation_method_add_intermediates(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int operation_method_import(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int operation_method_export(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_rename(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_forbid_export(sd_bus_message *m, void *userdata, sd_bus_error *error);

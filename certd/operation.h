@@ -6,12 +6,17 @@
  * take: it is for a thread. The thread is one, so that operations follow each other; each begins with what is on disk. */
 
 #include "cleanup.h"
+#include "pkcs12.h"
 #include "self-signed.h"
 #include "store.h"
 
 typedef enum OperationKind {
     OPERATION_CREATE,
     OPERATION_REQUEST,
+    OPERATION_INSTALL,
+    OPERATION_ADD_INTERMEDIATES,
+    OPERATION_IMPORT,
+    OPERATION_EXPORT,
     OPERATION_RENAME,
     OPERATION_DELETE,
     OPERATION_FORBID_EXPORT,
@@ -22,6 +27,7 @@ typedef enum OperationKind {
 typedef struct Operation {
     OperationKind kind;
     Store *store; /* outlives it */
+    Pkcs12Reader *pkcs12; /* outlives it, too; for import */
     char *name;   /* of the certificate; "": the common name, which it is replaced by */
     char *new_name;
     char *common_name, *organization, *unit, *city, *state, *country;
@@ -29,9 +35,13 @@ typedef struct Operation {
     char *key_type;
     uint32_t days;
     bool forbid_export;
+    int file_fd, passphrase_fd; /* owned; negative: not given */
+    bool incomplete;            /* the chain need not end */
+    bool replace;               /* what has this name */
 
     /* results */
     char *text;         /* PEM */
+    int result_fd;      /* memfd; owned */
     const char *reason; /* of a failure; static */
 } Operation;
 

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -223,6 +225,55 @@ static void test_wrong_options(void **state)
     assert_int_equal(f->n_changed, 0);
 }
 
+static int memfd(const char *text)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, "%s", text) == (int) strlen(text));
+    return fd;
+}
+
+/* What leaves as PKCS#12 comes back, with the same key. */
+static void test_files(void **state)
+{
+    _cleanup_close_ int passphrase = memfd("secret\n"), wrong = memfd("wrong"), garbage = memfd("garbage"), file = -EBADF;
+    Fixture *f = *state;
+    uint8_t spki[32];
+    int fd;
+
+    (void) CALL(f, "CreateCertificate", NULL, "sa{sv}", "mx", 1, "CommonName", "s", "mx.example.org");
+    memcpy(spki, store_find(f->certd->store, "mx")->spki_sha256, 32);
+    assert_true(sd_bus_message_read(CALL(f, "ExportCertificate", NULL, "sh", "mx", passphrase), "h", &fd) > 0);
+    file = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    assert_true(file >= 0);
+    (void) CALL(f, "ImportCertificate", "CertificateExists", "shha{sv}", "mx", file, passphrase, 0);
+    (void) CALL(f, "DeleteCertificate", NULL, "sb", "mx", false);
+    (void) CALL(f, "ImportCertificate", "WrongPassphrase", "shha{sv}", "mx", file, wrong, 0);
+    (void) CALL(f, "ImportCertificate", "CertificateInvalid", "shha{sv}", "mx", garbage, wrong, 0);
+    (void) CALL(f, "ImportCertificate", NULL, "shha{sv}", "mx", file, passphrase, 1, "ForbidExport", "b", true);
+    assert_memory_equal(store_find(f->certd->store, "mx")->spki_sha256, spki, 32);
+    (void) CALL(f, "ExportCertificate", "ExportForbidden", "sh", "mx", passphrase);
+    (void) CALL(f, "InstallCertificate", "CertificateInvalid", "sha{sv}", "mx", garbage, 0);
+    (void) CALL(f, "InstallCertificate", "InvalidArgument", "sha{sv}", "mx", garbage, 1, "Incomplete", "s", "yes");
+    assert_memory_equal(store_find(f->certd->store, "mx")->spki_sha256, spki, 32);
+}
+
+/* A certificate of another key is refused by name, a new one for the same key goes in. */
+static void test_install(void **state)
+{
+    _cleanup_close_ int demonstration = -EBADF, own = -EBADF;
+    Fixture *f = *state;
+
+    (void) CALL(f, "CreateCertificate", NULL, "sa{sv}", "mx", 1, "CommonName", "s", "mx.example.org");
+    demonstration = memfd(store_find(f->certd->store, "demonstration")->pem);
+    own = memfd(store_find(f->certd->store, "mx")->pem);
+    (void) CALL(f, "InstallCertificate", "WrongKey", "sha{sv}", "mx", demonstration, 0);
+    (void) CALL(f, "InstallCertificate", NULL, "sha{sv}", "mx", own, 0);
+    (void) CALL(f, "AddIntermediates", "CertificateInvalid", "sha{sv}", "mx", demonstration, 0);
+    (void) CALL(f, "AddIntermediates", "NoSuchCertificate", "sha{sv}", "other", demonstration, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -232,6 +283,8 @@ int main(void)
         TEST(test_details),
         TEST(test_in_use),
         TEST(test_wrong_options),
+        TEST(test_files),
+        TEST(test_install),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

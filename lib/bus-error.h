@@ -23,3 +23,8 @@
 #define BUS_ERROR_NO_REQUEST "org.postern.Error.NoRequest"
 #define BUS_ERROR_NOT_SUPPORTED "org.postern.Error.NotSupported"
 #define BUS_ERROR_TOO_LARGE "org.postern.Error.TooLarge"
+#define BUS_ERROR_CERTIFICATE_EXPIRED "org.postern.Error.CertificateExpired"
+#define BUS_ERROR_CHAIN_INCOMPLETE "org.postern.Error.ChainIncomplete"
+#define BUS_ERROR_EXPORT_FORBIDDEN "org.postern.Error.ExportForbidden"
+#define BUS_ERROR_WRONG_KEY "org.postern.Error.WrongKey"
+#define BUS_ERROR_WRONG_PASSPHRASE "org.postern.Error.WrongPassphrase"
