@@ -68,10 +68,9 @@ static int open_file(Pkcs12Reader *reader, const char *data, size_t size, PKCS12
 
     if (!p || !bio)
         return -ENOMEM;
-    if (!d2i_PKCS12_bio(bio, &p)) {
-        p = NULL; /* it is freed */
+    /* On failure p is NULL or still ours: how far it came decides. */
+    if (!d2i_PKCS12_bio(bio, &p))
         return -EBADMSG;
-    }
     *ret = TAKE_PTR(p);
     return 0;
 }

@@ -286,11 +286,13 @@ static void test_import_refused(void **state)
 
     make_pkcs12(p, "a.p12", "");
     make_pkcs12(p, "legacy.p12", "-legacy");
-    shell(p, "head -c 500 a.p12 >half.p12; openssl pkcs12 -export -nokeys -in part.crt -passout pass:secret -out keyless.p12;"
+    shell(p, "head -c 500 a.p12 >half.p12; printf '0\\003abc' >junk.p12;"
+             "openssl pkcs12 -export -nokeys -in part.crt -passout pass:secret -out keyless.p12;"
              "openssl pkcs12 -export -in part.crt -inkey part.key -passout pass:secret -out short.p12");
     import(p, "a.p12", "wrong", false, -ENOKEY, "passphrase is wrong");
     import(p, "legacy.p12", "", false, -ENOKEY, "passphrase is wrong");
     import(p, "half.p12", "secret", false, -EBADMSG, "damaged");
+    import(p, "junk.p12", "secret", false, -EBADMSG, "damaged");
     import(p, "keyless.p12", "secret", false, -ENODATA, "no private key");
     import(p, "short.p12", "secret", false, -ENOLINK, "does not end");
     import(p, "part.key", "secret", false, -EBADMSG, "damaged");
