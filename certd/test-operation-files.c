@@ -218,7 +218,7 @@ static void test_install_refused(void **state)
     before = strdup(find(p, "mx")->pem);
     put(p, "large", large, 10 << 20);
     shell(p, "openssl req -x509 -newkey ed25519 -nodes -keyout other.key -subj /CN=other -out other.crt; printf garbage >garbage;"
-             "openssl x509 -req -in mx.csr -CA lower.crt -CAkey lower.key -CAcreateserial -days -1 -out old.crt;"
+             "openssl x509 -req -in mx.csr -CA lower.crt -CAkey lower.key -CAcreateserial -days 0 -out old.crt;"
              "cat old.crt lower.crt upper.crt root.crt >old.pem;"
              "head -c 300 mx.crt >half; cat mx.crt other.crt >mixed; : >empty");
     install(p, OPERATION_INSTALL, "other.crt", true, -EKEYREJECTED, "for the private key");
@@ -250,6 +250,12 @@ static void make_pkcs12(Place *p, const char *file, const char *options)
     shell(p, command);
 }
 
+/* Whether this OpenSSL has RC2: on Debian 13 that is a package of its own. */
+static bool has_legacy(void)
+{
+    return system("openssl list -providers -provider legacy >/dev/null 2>&1") == 0;
+}
+
 static void import(Place *p, const char *file, const char *passphrase, bool replace, int expected, const char *reason)
 {
     _cleanup_(operation_freep) Operation *o = make(p, OPERATION_IMPORT, "", file, passphrase);
@@ -270,6 +276,8 @@ static void test_import(void **state)
     for (size_t i = 0; i < ELEMENTSOF(options); i++) {
         _cleanup_(operation_freep) Operation *delete = make(p, OPERATION_DELETE, "part.example.org", NULL, NULL);
 
+        if (streq(options[i], "-legacy") && !has_legacy())
+            continue;
         make_pkcs12(p, "a.p12", options[i]);
         import(p, "a.p12", "secret", false, 0, NULL);
         put(p, "served.pem", find(p, "part.example.org")->pem, find(p, "part.example.org")->pem_size);
@@ -285,12 +293,11 @@ static void test_import_refused(void **state)
     Place *p = *state;
 
     make_pkcs12(p, "a.p12", "");
-    make_pkcs12(p, "legacy.p12", "-legacy");
     shell(p, "head -c 500 a.p12 >half.p12; printf '0\\003abc' >junk.p12;"
              "openssl pkcs12 -export -nokeys -in part.crt -passout pass:secret -out keyless.p12;"
              "openssl pkcs12 -export -in part.crt -inkey part.key -passout pass:secret -out short.p12");
     import(p, "a.p12", "wrong", false, -ENOKEY, "passphrase is wrong");
-    import(p, "legacy.p12", "", false, -ENOKEY, "passphrase is wrong");
+    import(p, "a.p12", "", false, -ENOKEY, "passphrase is wrong");
     import(p, "half.p12", "secret", false, -EBADMSG, "damaged");
     import(p, "junk.p12", "secret", false, -EBADMSG, "damaged");
     import(p, "keyless.p12", "secret", false, -ENODATA, "no private key");
