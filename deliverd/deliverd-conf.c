@@ -85,7 +85,6 @@ static const ConfRange workers_range = {1, 64}, connections_range = {1, 10000}, 
 
 static const ConfKey keys[] = {
     {"Deliverd", "AlertOnTLSFailure", parse_bool_yes, GENERAL(alert_on_tls_failure), NULL},
-    {"Deliverd", "Certificate", conf_parse_string, GENERAL(certificate), NULL},
     {"Deliverd", "DeliveryTimeout", conf_parse_usec, GENERAL(delivery_timeout), &delivery_range},
     {"Deliverd", "HostName", conf_parse_domain, GENERAL(host_name), NULL},
     {"Deliverd", "MaxConnections", conf_parse_unsigned, GENERAL(max_connections), &connections_range},
@@ -255,7 +254,6 @@ DeliverdConf *deliverd_conf_unref(DeliverdConf *c)
         return NULL;
     destination_table_clear(&c->destinations);
     free(c->host_name);
-    free(c->certificate);
     free(c);
     return NULL;
 }

@@ -20,7 +20,6 @@
 #define THREADS 16
 #define JOBS_MAX 8192
 
-static const char *const worker_peers[] = {"certd", NULL};
 
 uint64_t manager_now(void)
 {
@@ -202,8 +201,7 @@ int manager_load_conf(Manager *m)
 
 int manager_start_workers(Manager *m)
 {
-    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused,
-            .peers = worker_peers};
+    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused};
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
     _cleanup_(conf_freep) Conf *files = NULL;
