@@ -56,7 +56,10 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error)
     int r;
 
     r = attempt_result_read(reply, c->n_recipients, &result);
-    complete(c, r < 0 ? NULL : &result->result, r < 0 ? "the delivery process failed" : NULL);
+    if (r < 0)
+        complete(c, NULL, r == -ENOKEY ? "certd did not sign the handshake" : "the delivery process failed");
+    else
+        complete(c, &result->result, NULL);
     return 0;
 }
 

@@ -20,6 +20,7 @@
 #define THREADS 16
 #define JOBS_MAX 8192
 
+static const char *const worker_peers[] = {"certd", NULL};
 
 uint64_t manager_now(void)
 {
@@ -142,6 +143,7 @@ int manager_open_queue(Manager *m, const char *state_directory)
 
 static void on_worker_ready(Worker *w, void *userdata)
 {
+    worker_set_data(w, userdata);
     manager_kick(userdata);
 }
 
@@ -166,6 +168,13 @@ static void on_worker_gone(Worker *w, int code, int status, bool expected, void 
 static void on_worker_refused(Worker *w, const sd_bus_error *error, void *userdata)
 {
     log_warning("Delivery process %d keeps its old configuration: %s", (int) worker_pid(w), error->message ?: error->name);
+}
+
+/* What is known of the one certificate says nothing of another. */
+static void certificate_renamed(Manager *m, const DeliverdConf *next)
+{
+    if (!streq(m->conf->certificate ?: "", next->certificate ?: ""))
+        m->certificate = (CertificateReport) {};
 }
 
 static int configure_workers(Manager *m, const Conf *files)
@@ -201,7 +210,8 @@ int manager_load_conf(Manager *m)
 
 int manager_start_workers(Manager *m)
 {
-    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused};
+    static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused,
+            .interface = CERTIFICATE_REPORT_INTERFACE, .vtable = certificate_report_vtable, .peers = worker_peers};
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
     _cleanup_(conf_freep) Conf *files = NULL;
@@ -233,6 +243,7 @@ static int reload(Manager *m, ConfReport *report)
     r = configure_workers(m, files);
     if (r < 0)
         return r;
+    certificate_renamed(m, conf);
     deliverd_conf_unref(m->conf);
     m->conf = TAKE_PTR(conf);
     limits = queue_limits(m->conf);

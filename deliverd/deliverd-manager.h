@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "alert.h"
+#include "certificate-report.h"
 #include "daemon.h"
 #include "deliverd-conf.h"
 #include "jobs.h"
@@ -31,6 +32,7 @@ typedef struct Manager {
     Worker *last_worker;   /* that an attempt was given to */
     AttemptCall *calls;    /* attempts at workers */
     PeerClient *dnsd, *alertd;
+    CertificateReport certificate; /* conf->certificate, as the workers see it */
     PeerServer *server;
     PeerObject peer_objects[4];
     SystemBus *bus;

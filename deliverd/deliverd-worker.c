@@ -13,7 +13,9 @@
 
 #include "attempt-codec.h"
 #include "bus-error.h"
+#include "client-certificate.h"
 #include "daemon.h"
+#include "deliverd-conf.h"
 #include "log.h"
 #include "sandbox.h"
 #include "worker.h"
@@ -27,14 +29,19 @@ typedef struct Attempt {
     DeliverdWorker *worker;
     sd_bus_message *call;
     AttemptRequest *request;
-    SmtpClient *client;
+    SSL_CTX *tls;          /* its own reference: certificates change meanwhile */
+    bool with_certificate; /* tls has one … */
+    unsigned n_lost;       /* … and so often it had been lost before */
+    SmtpClient *client;    /* NULL while it waits for certd's first answer */
     TAILQ_ENTRY(Attempt) entries;
 } Attempt;
 
 struct DeliverdWorker {
     sd_event *event;
     WorkerLink *link;
-    SSL_CTX *tls;
+    SSL_CTX *tls; /* without certificate */
+    ClientCertificate *certificate;
+    unsigned n_lost; /* how often it could not be used any more */
     TAILQ_HEAD(, Attempt) attempts;
     unsigned n_attempts;
     bool stopping;
@@ -47,6 +54,7 @@ static Attempt *attempt_free(Attempt *a)
     if (!a)
         return NULL;
     a->client = smtp_client_free(a->client);
+    SSL_CTX_free(a->tls);
     a->request = attempt_request_free(a->request);
     a->call = sd_bus_message_unref(a->call);
     free(a);
@@ -82,6 +90,13 @@ static void count(DeliverdWorker *w, const SmtpResult *result)
         worker_link_count(w->link, "FailedTlsSessions", 1);
 }
 
+/* The key is ours to provide. The server must not be blamed for a handshake without a signature, nor get the message in the clear
+ * for it; and the next attempt goes without certificate. */
+static bool is_own_fault(const Attempt *a, const SmtpResult *result)
+{
+    return result->stage == SMTP_STAGE_HANDSHAKE && a->with_certificate && a->n_lost != a->worker->n_lost;
+}
+
 static void on_attempt_done(SmtpClient *c, const SmtpResult *result, void *userdata)
 {
     Attempt *a = userdata;
@@ -89,11 +104,51 @@ static void on_attempt_done(SmtpClient *c, const SmtpResult *result, void *userd
     int r;
 
     count(w, result);
-    r = attempt_reply(a->call, result, a->request->request.n_recipients);
+    r = is_own_fault(a, result) ? -ENOKEY : attempt_reply(a->call, result, a->request->request.n_recipients);
     if (r < 0)
         /* Without any answer the manager would wait for ever. */
         (void) sd_bus_reply_method_errno(a->call, r, NULL);
     remove_attempt(a);
+    exit_if_drained(w);
+}
+
+static int attempt_begin(Attempt *a)
+{
+    SSL_CTX *with_certificate = client_certificate_context(a->worker->certificate);
+    SSL_CTX *tls = with_certificate ?: a->worker->tls;
+    int r;
+
+    if (SSL_CTX_up_ref(tls) != 1)
+        return -ENOMEM;
+    a->tls = a->request->request.tls = tls;
+    a->with_certificate = with_certificate;
+    a->n_lost = a->worker->n_lost;
+    r = smtp_client_new(&a->client, a->worker->event, a->request->socket_fd, &a->request->request, on_attempt_done, a);
+    if (r < 0)
+        return r;
+    (void) TAKE_FD(a->request->socket_fd);
+    return 0;
+}
+
+/* certd has answered, or there is nothing to wait for any more. */
+static void on_certificate(void *userdata)
+{
+    DeliverdWorker *w = userdata;
+    Attempt *a, *next;
+    int r;
+
+    if (!client_certificate_context(w->certificate))
+        w->n_lost++;
+    for (a = TAILQ_FIRST(&w->attempts); a && !client_certificate_pending(w->certificate); a = next) {
+        next = TAILQ_NEXT(a, entries);
+        if (a->client)
+            continue;
+        r = attempt_begin(a);
+        if (r < 0) {
+            (void) sd_bus_reply_method_errno(a->call, r, NULL);
+            remove_attempt(a);
+        }
+    }
     exit_if_drained(w);
 }
 
@@ -115,11 +170,11 @@ static int method_deliver(sd_bus_message *m, void *userdata, sd_bus_error *error
     r = attempt_request_read(m, &a->request);
     if (r < 0)
         return r;
-    a->request->request.tls = w->tls;
-    r = smtp_client_new(&a->client, w->event, a->request->socket_fd, &a->request->request, on_attempt_done, a);
-    if (r < 0)
-        return r;
-    (void) TAKE_FD(a->request->socket_fd);
+    if (a->request->request.want == SMTP_TLS_NO || !client_certificate_pending(w->certificate)) {
+        r = attempt_begin(a);
+        if (r < 0)
+            return r;
+    }
     TAILQ_INSERT_TAIL(&w->attempts, a, entries);
     w->n_attempts++;
     (void) TAKE_PTR(a);
@@ -134,6 +189,23 @@ static void end_attempts(DeliverdWorker *w)
 
     while ((a = TAILQ_FIRST(&w->attempts)))
         remove_attempt(a);
+}
+
+static int link_configure(int snapshot_fd, void *userdata)
+{
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    DeliverdWorker *w = userdata;
+    int r;
+
+    r = conf_report_new(&report);
+    if (r >= 0)
+        r = deliverd_conf_read_snapshot(&conf, snapshot_fd, report);
+    if (r >= 0)
+        r = client_certificate_set(w->certificate, conf->certificate);
+    if (r < 0)
+        return log_error_errno(r, "Failed to take the configuration over: %m");
+    return 0;
 }
 
 /* What is under way goes on, within the time that the manager gives. When the manager is gone nobody would learn what came of it,
@@ -162,6 +234,7 @@ static const sd_bus_vtable worker_vtable[] = {
 };
 
 static const WorkerLinkOps link_ops = {
+    .configure = link_configure,
     .stop = link_stop,
     .interface = ATTEMPT_INTERFACE,
     .vtable = worker_vtable,
@@ -172,6 +245,7 @@ static DeliverdWorker *deliverd_worker_free(DeliverdWorker *w)
     if (!w)
         return NULL;
     end_attempts(w);
+    w->certificate = client_certificate_free(w->certificate);
     w->link = worker_link_free(w->link);
     SSL_CTX_free(w->tls);
     w->event = sd_event_unref(w->event);
@@ -198,6 +272,9 @@ static int deliverd_worker_new(DeliverdWorker **ret)
     if (r < 0)
         return r;
     r = worker_link_new(&w->link, w->event, &link_ops, w);
+    if (r < 0)
+        return r;
+    r = client_certificate_new(&w->certificate, w->link, on_certificate, w);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(w);

@@ -46,8 +46,8 @@ static int run_manager(void)
     r = manager_serve(m);
     if (r < 0)
         return r;
-    /* The queue and the configuration; mail servers, which the workers get as connecting sockets; dnsd, alertd; workers.
-     * ACCEPT: peers. */
+    /* The queue and the configuration; mail servers, which the workers get as connecting sockets; dnsd, alertd, certd for the
+     * workers; workers. ACCEPT: peers. */
     r = sandbox_enter(SANDBOX_ACCEPT | SANDBOX_FILES | SANDBOX_CONNECT_INET | SANDBOX_CONNECT_UNIX | SANDBOX_THREADS | SANDBOX_SPAWN);
     if (r < 0)
         return log_error_errno(r, "Failed to enter the sandbox: %m");

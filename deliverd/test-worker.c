@@ -17,9 +17,11 @@
 
 #include "attempt-codec.h"
 #include "bus-direct.h"
+#include "certificate-report.h"
 #include "deliverd-worker.h"
 #include "log.h"
 #include "stream.h"
+#include "test-certd.h"
 #include "test-certificate.h"
 #include "worker-spawn.h"
 #include "worker.h"
@@ -48,12 +50,19 @@ typedef struct Fixture {
     bool in_data;
     bool server_silent, saw_ehlo; /* no reply to EHLO */
     unsigned n_messages;
+    X509 *shown; /* by the client in the last session, NULL: nothing */
 
     int message_fd;
     sd_bus_slot *slot;
     bool replied;
     int error;
     AttemptResult *result;
+
+    /* What the worker says of its certificate. */
+    TestCertificate *client_certificate;
+    TestCertd *certd;
+    unsigned n_missing, n_usable;
+    char reason[128];
 } Fixture;
 
 /* ---- a mail server that takes everything ---- */
@@ -69,6 +78,10 @@ static void server_take_line(Fixture *f, const char *line)
         f->n_messages++;
     } else if (strncmp(line, "EHLO ", 5) == 0) {
         f->saw_ehlo = true;
+        if (stream_ssl(f->server)) {
+            X509_free(f->shown);
+            f->shown = SSL_get1_peer_certificate(stream_ssl(f->server));
+        }
         if (f->server_silent)
             return;
         reply = stream_ssl(f->server) ? "250 hello\r\n" : "250-hello\r\n250 STARTTLS\r\n";
@@ -128,7 +141,30 @@ static void on_stopped(void *userdata)
     ((Fixture *) userdata)->stopped = true;
 }
 
-static const WorkerPoolOps pool_ops = {.ready = on_ready, .gone = on_gone};
+static Fixture *the_fixture; /* handlers of the link get the worker */
+
+static int method_certificate_state(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    const char *name, *reason;
+    int usable;
+
+    assert_true(sd_bus_message_read(m, "sbs", &name, &usable, &reason) > 0);
+    assert_string_equal(name, "client");
+    *(usable ? &the_fixture->n_usable : &the_fixture->n_missing) += 1;
+    (void) snprintf(the_fixture->reason, sizeof(the_fixture->reason), "%s", reason);
+    return sd_bus_reply_method_return(m, NULL);
+}
+
+static const sd_bus_vtable link_vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD("CertificateState", "sbs", NULL, method_certificate_state, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_VTABLE_END,
+};
+
+static const char *const peers[] = {"certd", NULL};
+
+static const WorkerPoolOps pool_ops = {.ready = on_ready, .gone = on_gone, .interface = CERTIFICATE_REPORT_INTERFACE,
+        .vtable = link_vtable, .peers = peers};
 
 #define run_until(f, condition)                                               \
     do {                                                                      \
@@ -142,6 +178,7 @@ static int setup(void **state)
     sigset_t mask;
 
     assert_non_null(f);
+    the_fixture = f;
     (void) signal(SIGPIPE, SIG_IGN);
     (void) sigemptyset(&mask);
     (void) sigaddset(&mask, SIGCHLD);
@@ -166,11 +203,14 @@ static int teardown(void **state)
     worker_pool_free(f->pool);
     stream_free(f->server);
     attempt_result_free(f->result);
+    test_certd_free(f->certd);
+    X509_free(f->shown);
     assert_int_equal(sd_event_exit(f->event, 0), 0);
     assert_true(sd_event_loop(f->event) >= 0);
     assert_null(sd_event_unref(f->event));
     close_fdp(&f->message_fd);
     test_certificate_free(f->certificate);
+    test_certificate_free(f->client_certificate);
     SSL_CTX_free(f->ctx);
     free(f);
     return 0;
@@ -348,6 +388,216 @@ static void test_ends_with_its_manager(void **state)
     assert_int_equal(info.si_status, 0);
 }
 
+/* ---- with a client certificate ---- */
+
+static int accept_any(int ok, X509_STORE_CTX *context)
+{
+    return 1;
+}
+
+static void require_certificate(Fixture *f, int version, bool required)
+{
+    assert_int_equal(SSL_CTX_set_min_proto_version(f->ctx, version), 1);
+    assert_int_equal(SSL_CTX_set_max_proto_version(f->ctx, version), 1);
+    SSL_CTX_set_verify(f->ctx, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), accept_any);
+}
+
+static void start_certd(Fixture *f)
+{
+    f->client_certificate = test_certificate_new(&(TestCertificateSpec){.cn = "gw.example.org"}, NULL);
+    f->certd = test_certd_new(f->event, "client", f->client_certificate);
+}
+
+static void configure(Fixture *f, const char *certificate)
+{
+    _cleanup_close_ int fd = memfd_create("configuration", MFD_CLOEXEC);
+
+    assert_true(dprintf(fd, "[Deliverd]\nHostName=gw.example.org\nCertificate=%s\n", certificate) > 0);
+    assert_int_equal(worker_pool_configure(f->pool, fd), 0);
+}
+
+static void deliver(Fixture *f, const SmtpRequest *q)
+{
+    call(f, worker_bus(f->worker), q);
+    run_until(f, f->replied && !f->server);
+}
+
+static void assert_delivered(Fixture *f, bool with_certificate)
+{
+    assert_int_equal(f->error, 0);
+    assert_int_equal(f->result->result.stage, SMTP_STAGE_DONE);
+    assert_true(f->result->result.tls_used);
+    assert_int_equal(f->shown != NULL, with_certificate);
+    if (with_certificate)
+        assert_int_equal(X509_cmp(f->shown, f->certd->certificate->x509), 0);
+}
+
+static void test_shows_certificate(void **state)
+{
+    static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    start_certd(f);
+    configure(f, "client");
+    for (unsigned i = 0; i < ELEMENTSOF(versions); i++) {
+        require_certificate(f, versions[i], true);
+        deliver(f, &q);
+        assert_delivered(f, true);
+        assert_int_equal(f->certd->n_signed, i + 1);
+    }
+    assert_int_equal(f->n_usable, 1);
+    assert_int_equal(f->n_missing, 0);
+
+    /* Who does not ask does not get it. */
+    SSL_CTX_set_verify(f->ctx, SSL_VERIFY_NONE, NULL);
+    deliver(f, &q);
+    assert_delivered(f, false);
+    assert_int_equal(f->certd->n_signed, ELEMENTSOF(versions));
+}
+
+static void test_certificate_and_dane(void **state)
+{
+    Fixture *f = *state;
+    unsigned char *der = NULL;
+    int size = i2d_X509(f->certificate->x509, &der);
+    TlsaRecord tlsa = {3, 0, 0, der, (size_t) size};
+    SmtpRequest q = request();
+
+    q.want = SMTP_TLS_DANE;
+    q.dane_base = HOST;
+    q.tlsa = &tlsa;
+    q.n_tlsa = 1;
+    start_certd(f);
+    configure(f, "client");
+    require_certificate(f, TLS1_3_VERSION, true);
+    deliver(f, &q);
+    assert_delivered(f, true);
+    assert_true(f->result->result.tls_verified);
+    der[size - 1] ^= 1;
+    deliver(f, &q);
+    assert_int_equal(f->result->result.stage, SMTP_STAGE_VERIFY);
+    OPENSSL_free(der);
+}
+
+/* A new certificate is for the next session, and none in the configuration means none. */
+static void test_certificate_changes(void **state)
+{
+    _cleanup_(test_certificate_freep) TestCertificate *next = test_certificate_new(&(TestCertificateSpec){.cn = "next"}, NULL);
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    start_certd(f);
+    configure(f, "client");
+    require_certificate(f, TLS1_3_VERSION, false);
+    deliver(f, &q);
+    assert_delivered(f, true);
+
+    f->certd->certificate = next;
+    test_certd_changed(f->certd);
+    run_until(f, f->n_usable == 2);
+    deliver(f, &q);
+    assert_delivered(f, true);
+
+    configure(f, "");
+    deliver(f, &q);
+    assert_delivered(f, false);
+    configure(f, "client");
+    deliver(f, &q);
+    assert_delivered(f, true);
+    assert_int_equal(f->n_missing, 0);
+}
+
+/* Mail goes on without it, the manager hears why, and it is used as soon as it is there. */
+static void test_certificate_not_there(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    start_certd(f);
+    f->certd->not_assigned = true;
+    configure(f, "client");
+    require_certificate(f, TLS1_3_VERSION, false);
+    deliver(f, &q);
+    assert_delivered(f, false);
+    assert_int_equal(f->n_missing, 1);
+    assert_string_equal(f->reason, "It is not assigned");
+
+    f->certd->not_assigned = false;
+    test_certd_changed(f->certd);
+    run_until(f, f->n_usable == 1);
+    deliver(f, &q);
+    assert_delivered(f, true);
+
+    f->certd->not_assigned = true;
+    test_certd_changed(f->certd);
+    run_until(f, f->n_missing == 2);
+    deliver(f, &q);
+    assert_delivered(f, false);
+}
+
+/* What starts at once after the worker does not miss the certificate for that; what needs no TLS does not wait. */
+static void test_waits_for_first_answer(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request(), clear = request();
+
+    start_certd(f);
+    f->certd->hold = true;
+    configure(f, "client");
+    clear.want = SMTP_TLS_NO;
+    deliver(f, &clear);
+    assert_int_equal(f->result->result.stage, SMTP_STAGE_DONE);
+
+    require_certificate(f, TLS1_3_VERSION, true);
+    f->saw_ehlo = false;
+    call(f, worker_bus(f->worker), &q);
+    run_until(f, f->certd->held);
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+    assert_false(f->saw_ehlo || f->replied);
+    test_certd_answer(f->certd);
+    run_until(f, f->replied && !f->server);
+    assert_delivered(f, true);
+}
+
+/* A signature that certd does not make is no fault of the server: no verdict about its TLS, and another attempt. */
+static void test_certd_lost_in_handshake(void **state)
+{
+    static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    start_certd(f);
+    configure(f, "client");
+    for (unsigned i = 0; i < ELEMENTSOF(versions); i++) {
+        require_certificate(f, versions[i], true);
+        f->certd->fail_signs = 1;
+        deliver(f, &q);
+        assert_int_equal(f->error, -ENOKEY);
+        assert_int_equal(f->n_messages, i);
+        run_until(f, f->n_missing == i + 1 && f->n_usable == i + 2);
+        deliver(f, &q);
+        assert_delivered(f, true);
+    }
+}
+
+/* Without Certificate= certd is not even connected to. */
+static void test_no_certificate(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    start_certd(f);
+    configure(f, "");
+    require_certificate(f, TLS1_3_VERSION, false);
+    deliver(f, &q);
+    assert_delivered(f, false);
+    assert_int_equal(f->certd->n_asked, 0);
+    assert_int_equal(peer_server_connections(f->certd->server), 0);
+    assert_int_equal(f->n_missing + f->n_usable, 0);
+}
+
 #define worker_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(int argc, char *argv[])
@@ -358,6 +608,13 @@ int main(int argc, char *argv[])
         worker_test(test_refuses_nonsense),
         worker_test(test_stop_waits_for_attempts),
         worker_test(test_ends_with_its_manager),
+        worker_test(test_shows_certificate),
+        worker_test(test_certificate_and_dane),
+        worker_test(test_certificate_changes),
+        worker_test(test_certificate_not_there),
+        worker_test(test_waits_for_first_answer),
+        worker_test(test_certd_lost_in_handshake),
+        worker_test(test_no_certificate),
     };
 
     if (argc > 1 && streq(argv[1], "--worker")) {

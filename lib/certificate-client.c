@@ -19,7 +19,6 @@
 #define CERTD_PEER_INTERFACE "org.postern.Cert1.Peer"
 
 #define FOLLOWED_MAX 64
-#define NAME_LENGTH_MAX 64
 #define PEM_SIZE_MAX (256 * 1024)
 #define CHAIN_MAX 16
 
@@ -29,6 +28,7 @@ typedef struct Followed {
     char *name;
     PeerCall *fetch;
     bool again; /* it has changed while it was fetched */
+    bool lost;  /* it is there, but certd did not answer when it was to sign: no changed() for good before it was fetched anew */
     char *pem;  /* what chain was made from; NULL: not there */
     size_t pem_size;
     STACK_OF(X509) *chain; /* leaf first */
@@ -106,6 +106,8 @@ static Signing *signing_free(Signing *s)
     return NULL;
 }
 
+static void followed_lost(CertificateClient *c, const char *name, const char *reason);
+
 static int sign_build(sd_bus_message *m, void *userdata)
 {
     const Signing *s = userdata;
@@ -127,12 +129,17 @@ static void sign_done(sd_bus_message *reply, const sd_bus_error *error, void *us
 {
     Signing *s = userdata;
     RemoteSignature *signature = s->signature;
+    CertificateClient *c = s->client;
+    const char *name = s->name;
     const void *data = NULL;
     size_t size = 0;
     int r;
 
     s->call = NULL;
     signing_free(s);
+    /* Before the handshake ends, so that whoever hears of its end knows why. */
+    if (error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE))
+        followed_lost(c, name, error->message ?: error->name);
     r = reply ? sd_bus_message_read_array(reply, 'y', &data, &size) : error_to_errno(error);
     /* The handshake may go on in here. */
     remote_signature_done(signature, r < 0 ? r : 0, data, size);
@@ -296,9 +303,10 @@ static void get_done(sd_bus_message *reply, const sd_bus_error *error, void *use
         f->again = false;
         (void) followed_fetch(f);
     }
-    /* While certd is away, the certificate that is there stays good. */
-    if (r == 0 || (unavailable && f->pem))
+    /* While certd is away, the certificate that is there stays as it is. */
+    if ((r == 0 && !f->lost) || (unavailable && f->pem))
         return;
+    f->lost = false;
     if (r < 0)
         followed_clear(f);
     c->changed(c, f->name, r < 0 ? r : 0, r < 0 ? reason : NULL, c->userdata);
@@ -391,6 +399,18 @@ static Followed *find(const CertificateClient *c, const char *name)
     return NULL;
 }
 
+/* certd let a signature wait until its deadline. The fetch ends when it is back. */
+static void followed_lost(CertificateClient *c, const char *name, const char *reason)
+{
+    Followed *f = find(c, name);
+
+    if (!f || !f->pem || f->lost)
+        return;
+    f->lost = true;
+    (void) followed_fetch(f);
+    c->changed(c, f->name, -EHOSTDOWN, reason, c->userdata);
+}
+
 int certificate_client_follow(CertificateClient *c, const char *name)
 {
     _cleanup_(followed_freep) Followed *f = NULL;
@@ -398,7 +418,7 @@ int certificate_client_follow(CertificateClient *c, const char *name)
 
     if (find(c, name))
         return 0;
-    if (strlen(name) > NAME_LENGTH_MAX)
+    if (strlen(name) > CERTIFICATE_NAME_MAX)
         return -ENAMETOOLONG;
     if (c->n_followed >= FOLLOWED_MAX)
         return -E2BIG;

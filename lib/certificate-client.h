@@ -10,10 +10,14 @@
 #include "peer-client.h"
 #include "provider/remote-key.h"
 
+/* Bytes, without the NUL. */
+#define CERTIFICATE_NAME_MAX 64
+
 typedef struct CertificateClient CertificateClient;
 
 /* name's certificate is there or is new: make an SSL_CTX with certificate_client_use(). Called again after each change. error:
- * negative errno while certd does not give it (it is asked again on Changed and on reconnection); reason for the log. */
+ * negative errno while certd does not give it (it is asked again on Changed and on reconnection), or did not answer when it
+ * was to sign (-EHOSTDOWN; called before that handshake goes on, and again when certd is back); reason for the log. */
 typedef void (*CertificateChanged)(CertificateClient *c, const char *name, int error, const char *reason, void *userdata);
 
 /* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. A client takes certd's

@@ -214,6 +214,30 @@ static void host_closed(Session *session, void *userdata)
     exit_if_drained(w);
 }
 
+/* ---- certificates ---- */
+
+static void on_context(TlsContexts *t, const char *certificate, int error, const char *reason, void *userdata)
+{
+    if (error < 0)
+        log_warning("Certificate %s cannot be used (%s): %s", certificate, reason,
+                tls_contexts_get(t, certificate) ? "going on with the one before" : "STARTTLS is refused until it can");
+}
+
+static const TlsContextsOps context_ops = {.make = tls_server_context_new, .keep = true, .changed = on_context};
+
+/* Those of all listeners that offer TLS. */
+static int follow_certificates(SmtpdWorker *w, const SmtpdConf *conf)
+{
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        if (conf->listeners[i]->flow->tls != MAIL_FLOW_TLS_NO) {
+            int r = tls_contexts_follow(w->tls, conf->listeners[i]->certificate);
+
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}
+
 /* ---- the manager's calls ---- */
 
 static int require_listeners(SmtpdWorker *w, SmtpdConf *conf)
@@ -243,7 +267,7 @@ static int link_configure(int snapshot_fd, void *userdata)
     if (r >= 0)
         r = require_listeners(w, conf);
     if (r >= 0)
-        r = tls_contexts_follow(w->tls, conf);
+        r = follow_certificates(w, conf);
     if (r < 0)
         return log_error_errno(r, "Failed to take the configuration over: %m");
 
@@ -296,7 +320,7 @@ static int method_listen(sd_bus_message *m, void *userdata, sd_bus_error *error)
     }
     if (r < 0)
         return r;
-    r = tls_contexts_follow(w->tls, w->conf);
+    r = follow_certificates(w, w->conf);
     if (r < 0)
         return r;
     return sd_bus_reply_method_return(m, NULL);
@@ -437,7 +461,7 @@ static int smtpd_worker_new(SmtpdWorker **ret)
     r = worker_link_peer(w->link, "deliverd", &w->deliverd);
     if (r < 0)
         return r;
-    r = tls_contexts_new(&w->tls, w->certd, w->keys);
+    r = tls_contexts_new(&w->tls, w->certd, w->keys, &context_ops, w);
     if (r < 0)
         return r;
     r = message_pool_new(&w->pool, w->deliverd, 0); /* filled when the configuration says how far */

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Server contexts with keys that are in certd. When certd cannot give a certificate (any more), a context that is there stays:
- * sessions with an old certificate are better than sessions without TLS. */
+/* Contexts with keys that are in certd. Nothing here waits, and a context that is replaced is never changed: sessions may run
+ * with it. */
 
 #include "tls-contexts.h"
-
-#include "certificate-client.h"
-#include "log.h"
-#include "tls.h"
 
 typedef struct TlsContext {
     char *certificate;
@@ -17,7 +13,9 @@ typedef struct TlsContext {
 struct TlsContexts {
     RemoteKeys *keys;
     CertificateClient *client;
-    TlsContext contexts[SMTPD_LISTENERS_MAX];
+    TlsContextsOps ops;
+    void *userdata;
+    TlsContext contexts[TLS_CONTEXTS_MAX];
     size_t n_contexts;
 };
 
@@ -34,7 +32,7 @@ static int renew(TlsContexts *t, TlsContext *c)
     SSL_CTX *context = NULL;
     int r;
 
-    r = tls_server_context_new(&context, remote_keys_libctx(t->keys));
+    r = t->ops.make(&context, remote_keys_libctx(t->keys));
     if (r < 0)
         return r;
     r = certificate_client_use(t->client, c->certificate, context);
@@ -58,12 +56,14 @@ static void on_certificate(CertificateClient *client, const char *name, int erro
         error = renew(t, c);
         reason = error < 0 ? strerror(-error) : NULL;
     }
-    if (error < 0)
-        log_warning("Certificate %s cannot be used (%s): %s", name, reason,
-                c->context ? "going on with the one before" : "STARTTLS is refused until it can");
+    if (error < 0 && !t->ops.keep) {
+        SSL_CTX_free(c->context);
+        c->context = NULL;
+    }
+    t->ops.changed(t, name, error, reason, t->userdata);
 }
 
-int tls_contexts_new(TlsContexts **ret, PeerClient *certd, RemoteKeys *keys)
+int tls_contexts_new(TlsContexts **ret, PeerClient *certd, RemoteKeys *keys, const TlsContextsOps *ops, void *userdata)
 {
     _cleanup_(tls_contexts_freep) TlsContexts *t = NULL;
     int r;
@@ -72,6 +72,8 @@ int tls_contexts_new(TlsContexts **ret, PeerClient *certd, RemoteKeys *keys)
     if (!t)
         return -ENOMEM;
     t->keys = keys;
+    t->ops = *ops;
+    t->userdata = userdata;
     r = certificate_client_new(&t->client, certd, keys, on_certificate, t);
     if (r < 0)
         return r;
@@ -92,7 +94,7 @@ TlsContexts *tls_contexts_free(TlsContexts *t)
     return NULL;
 }
 
-static int follow(TlsContexts *t, const char *certificate)
+int tls_contexts_follow(TlsContexts *t, const char *certificate)
 {
     _cleanup_free_ char *name = NULL;
     int r;
@@ -108,20 +110,7 @@ static int follow(TlsContexts *t, const char *certificate)
     if (r < 0)
         return r;
     t->contexts[t->n_contexts++] = (TlsContext) {.certificate = TAKE_PTR(name)};
-    return 0;
-}
-
-int tls_contexts_follow(TlsContexts *t, const SmtpdConf *conf)
-{
-    int r;
-
-    for (size_t i = 0; i < conf->n_listeners; i++)
-        if (conf->listeners[i]->flow->tls != MAIL_FLOW_TLS_NO) {
-            r = follow(t, conf->listeners[i]->certificate);
-            if (r < 0)
-                return r;
-        }
-    return 0;
+    return 1;
 }
 
 SSL_CTX *tls_contexts_get(TlsContexts *t, const char *certificate)

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The worker's side of Certificate=. It must never hold mail up for longer than it takes certd to answer once, and never fail a
+ * session for want of the certificate. Runs in the sandbox: nothing here opens a file. */
+
+#include "client-certificate.h"
+
+#include "certificate-report.h"
+#include "tls-contexts.h"
+#include "tls.h"
+
+struct ClientCertificate {
+    WorkerLink *link;
+    ClientCertificateChanged changed;
+    void *userdata;
+    RemoteKeys *keys; /* this and the next two: with the first name, until the end, as sessions may need them */
+    PeerClient *certd;
+    TlsContexts *contexts;
+    char *name;
+    bool pending;
+};
+
+static void report(ClientCertificate *c, const char *reason)
+{
+    /* If it is lost, people hear of it with the next change, and mail is not concerned. */
+    (void) certificate_report_send(worker_link_bus(c->link), c->name, client_certificate_context(c), reason);
+}
+
+static void on_context(TlsContexts *contexts, const char *certificate, int error, const char *reason, void *userdata)
+{
+    ClientCertificate *c = userdata;
+
+    /* Names of former configurations are still followed. */
+    if (!c->name || !streq(certificate, c->name))
+        return;
+    c->pending = false;
+    report(c, reason);
+    c->changed(c->userdata);
+}
+
+int client_certificate_new(ClientCertificate **ret, WorkerLink *link, ClientCertificateChanged changed, void *userdata)
+{
+    ClientCertificate *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return -ENOMEM;
+    *c = (ClientCertificate) {.link = link, .changed = changed, .userdata = userdata};
+    *ret = c;
+    return 0;
+}
+
+ClientCertificate *client_certificate_free(ClientCertificate *c)
+{
+    if (!c)
+        return NULL;
+    tls_contexts_free(c->contexts);
+    peer_client_free(c->certd);
+    remote_keys_free(c->keys);
+    free(c->name);
+    free(c);
+    return NULL;
+}
+
+/* What is made stays when a later step fails, and is used the next time. */
+static int open_contexts(ClientCertificate *c)
+{
+    /* Not kept: certd would not sign for it, and then every server that only asks for a certificate would fail. */
+    static const TlsContextsOps ops = {.make = tls_client_context_new, .keep = false, .changed = on_context};
+    int r = 0;
+
+    if (!c->keys)
+        r = remote_keys_new(&c->keys);
+    if (r >= 0 && !c->certd)
+        r = worker_link_peer(c->link, "certd", &c->certd);
+    if (r >= 0 && !c->contexts)
+        r = tls_contexts_new(&c->contexts, c->certd, c->keys, &ops, c);
+    return r;
+}
+
+int client_certificate_set(ClientCertificate *c, const char *name)
+{
+    _cleanup_free_ char *copy = NULL;
+    int r = 0;
+
+    if (name && c->name && streq(name, c->name))
+        return 0;
+    if (name) {
+        copy = strdup(name);
+        if (!copy)
+            return -ENOMEM;
+        r = open_contexts(c);
+        if (r >= 0)
+            r = tls_contexts_follow(c->contexts, name);
+        if (r < 0)
+            return r;
+    }
+    free(c->name);
+    c->name = TAKE_PTR(copy);
+    c->pending = r > 0;
+    /* Back to a name that was followed before: nobody is going to say what is known already. */
+    if (c->name && !c->pending)
+        report(c, "certd does not give it");
+    c->changed(c->userdata);
+    return 0;
+}
+
+bool client_certificate_pending(const ClientCertificate *c)
+{
+    return c->pending;
+}
+
+SSL_CTX *client_certificate_context(const ClientCertificate *c)
+{
+    return c->name ? tls_contexts_get(c->contexts, c->name) : NULL;
+}
