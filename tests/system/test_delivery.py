@@ -98,4 +98,4 @@ def test_the_demonstration_leaves_its_hosts_if_asked(lab):
     finally:
         # and so does stopping it.
         os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what="the end of the demonstration")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), timeout=60, what="the end of the demonstration")
