@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Connections and calls. Everything waits: posternctl has nothing else to do. It must never start a daemon only to tell how it
+ * is. */
+
+#include "bus-connect.h"
+
+#include <stdarg.h>
+
+#define RUNTIME_DIRECTORY "/run/postern"
+#define SYSTEMD_SOCKET "/run/systemd/private"
+/* Includes ssh, which may ask for a passphrase. */
+#define CONNECT_TIMEOUT_USEC (90 * USEC_PER_SEC)
+
+const BusService service_smtpd = {"smtpd", "org.postern.Smtp1", "/org/postern/Smtp1", "org.postern.Smtp1"};
+const BusService service_deliverd = {"deliverd", "org.postern.Delivery1", "/org/postern/Delivery1", "org.postern.Delivery1"};
+const BusService service_certd = {"certd", "org.postern.Cert1", "/org/postern/Cert1", "org.postern.Cert1"};
+const BusService service_dnsd = {"dnsd", "org.postern.Dns1", "/org/postern/Dns1", "org.postern.Dns1"};
+const BusService service_alertd = {"alertd", "org.postern.Alert1", "/org/postern/Alert1", "org.postern.Alert1"};
+const BusService service_systemd = {"systemd", "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+        "org.freedesktop.systemd1.Manager"};
+
+const BusService *const bus_services[] = {
+    &service_smtpd,
+    &service_deliverd,
+    &service_certd,
+    &service_dnsd,
+    &service_alertd,
+    NULL,
+};
+
+typedef struct Link {
+    const BusService *service;
+    sd_bus *bus;
+} Link;
+
+struct BusConnection {
+    char *host;
+    const char *directory; /* of peer sockets, from the environment; NULL: not by hand */
+    sd_bus *system;
+    bool without_system; /* there is none, and we are root */
+    Link links[8];       /* to peer sockets */
+};
+
+int bus_connection_new(BusConnection **ret, const char *host)
+{
+    _cleanup_(bus_connection_freep) BusConnection *b = calloc(1, sizeof(BusConnection));
+
+    if (!b)
+        return -ENOMEM;
+    if (host) {
+        b->host = strdup(host);
+        if (!b->host)
+            return -ENOMEM;
+    } else
+        b->directory = secure_getenv("POSTERN_RUNTIME_DIR");
+    *ret = TAKE_PTR(b);
+    return 0;
+}
+
+BusConnection *bus_connection_free(BusConnection *b)
+{
+    if (!b)
+        return NULL;
+    for (size_t i = 0; i < ELEMENTSOF(b->links); i++)
+        (void) sd_bus_close_unref(b->links[i].bus);
+    (void) sd_bus_close_unref(b->system);
+    free(b->host);
+    free(b);
+    return NULL;
+}
+
+bool bus_connection_is_by_hand(const BusConnection *b)
+{
+    return b->directory;
+}
+
+/* ---- making connections ---- */
+
+static int connect_socket(const char *path, sd_bus **ret)
+{
+    _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+    _cleanup_free_ char *address = NULL;
+    int r;
+
+    if (asprintf(&address, "unix:path=%s", path) < 0)
+        return -ENOMEM;
+    r = sd_bus_new(&bus);
+    if (r < 0)
+        return r;
+    r = sd_bus_set_address(bus, address);
+    if (r < 0)
+        return r;
+    r = sd_bus_negotiate_fds(bus, true);
+    if (r < 0)
+        return r;
+    r = sd_bus_start(bus);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(bus);
+    return 0;
+}
+
+static int socket_path(const BusConnection *b, const BusService *service, char **ret)
+{
+    char *path;
+
+    if (service == &service_systemd)
+        path = strdup(SYSTEMD_SOCKET);
+    else if (asprintf(&path, "%s/%s", b->directory ?: RUNTIME_DIRECTORY, service->name) < 0)
+        path = NULL;
+    if (!path)
+        return -ENOMEM;
+    *ret = path;
+    return 0;
+}
+
+static int link_get(BusConnection *b, const BusService *service, sd_bus **ret)
+{
+    _cleanup_free_ char *path = NULL;
+    Link *l = b->links;
+    int r;
+
+    while (l->service && l->service != service)
+        if (++l == b->links + ELEMENTSOF(b->links))
+            return -ENOBUFS;
+    if (!l->service) {
+        r = socket_path(b, service, &path);
+        if (r < 0)
+            return r;
+        r = connect_socket(path, &l->bus);
+        if (r < 0)
+            return r;
+        l->service = service;
+    }
+    *ret = l->bus;
+    return 0;
+}
+
+static int system_get(BusConnection *b, sd_bus **ret)
+{
+    int r;
+
+    if (!b->system) {
+        r = b->host ? sd_bus_open_system_remote(&b->system, b->host)
+                    : sd_bus_open_system_with_description(&b->system, "posternctl");
+        if (r < 0)
+            return r;
+        (void) sd_bus_set_method_call_timeout(b->system, CONNECT_TIMEOUT_USEC);
+    }
+    *ret = b->system;
+    return 0;
+}
+
+/* *ret_destination: NULL on a direct connection. */
+static int connection_get(BusConnection *b, const BusService *service, sd_bus **ret, const char **ret_destination,
+        Failure *failure)
+{
+    int r;
+
+    if (!b->directory && !b->without_system) {
+        r = system_get(b, ret);
+        if (r >= 0) {
+            *ret_destination = service->bus_name;
+            return 0;
+        }
+        if (b->host)
+            return failure_set(failure, STATUS_NOT_RUNNING, "Cannot connect to %s: %s", b->host, strerror(-r));
+        if (geteuid() != 0)
+            return failure_set(failure, STATUS_NOT_RUNNING,
+                    "There is no system bus (%s), and only root can do without (try sudo)", strerror(-r));
+        b->without_system = true;
+    }
+    *ret_destination = NULL;
+    r = link_get(b, service, ret);
+    return r < 0 ? failure_set_bus(failure, service->name, NULL, r) : 0;
+}
+
+/* ---- calls ---- */
+
+int bus_call_new(BusConnection *b, const BusMethod *method, sd_bus_message **ret, Failure *failure)
+{
+    const BusService *s = method->service;
+    const char *destination = NULL;
+    sd_bus *bus = NULL;
+    int r;
+
+    r = connection_get(b, s, &bus, &destination, failure);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_new_method_call(bus, ret, destination, method->object ?: s->object, method->interface ?: s->interface,
+            method->member);
+    if (r < 0)
+        return failure_set_bus(failure, s->name, NULL, r);
+    if (method->no_start)
+        (void) sd_bus_message_set_auto_start(*ret, false);
+    return 0;
+}
+
+int bus_call_can_pass_files(const BusConnection *b, sd_bus_message *m, Failure *failure)
+{
+    if (!b->host && sd_bus_can_send(sd_bus_message_get_bus(m), SD_BUS_TYPE_UNIX_FD) > 0)
+        return 0;
+    return failure_set(failure, EXIT_FAILURE,
+            "Files and passphrases cannot be handed to another host; run posternctl there, by ssh");
+}
+
+int bus_call_send(const BusMethod *method, sd_bus_message *m, int r, sd_bus_message **ret_reply, Failure *failure)
+{
+    _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+    const uint64_t timeout = (method->timeout_sec > 0 ? method->timeout_sec : BUS_TIMEOUT_SEC) * USEC_PER_SEC;
+
+    if (r >= 0)
+        r = sd_bus_call(sd_bus_message_get_bus(m), m, timeout, &error, ret_reply);
+    return r < 0 ? failure_set_bus(failure, method->service->name, &error, r) : 0;
+}
+
+int bus_call(BusConnection *b, const BusMethod *method, sd_bus_message **ret_reply, Failure *failure, const char *types, ...)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+    va_list ap;
+    int r;
+
+    r = bus_call_new(b, method, &m, failure);
+    if (r < 0)
+        return r;
+    va_start(ap, types);
+    r = *types ? sd_bus_message_appendv(m, types, ap) : 0;
+    va_end(ap);
+    return bus_call_send(method, m, r, ret_reply, failure);
+}
+
+int bus_reply_check(const BusMethod *method, int r, Failure *failure)
+{
+    if (r >= 0 || r == -ECANCELED)
+        return r;
+    if (r == -ENOMEM)
+        return failure_set(failure, EXIT_FAILURE, "There is not enough memory");
+    return failure_set(failure, EXIT_FAILURE, "The answer of %s to %s makes no sense: it is of another version than posternctl",
+            method->service->name, method->member);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* certd's certificates, looked at. All of it is public. */
+
+#include "cert.h"
+
+#include "conf.h"
+#include "dns-name.h"
+#include "format.h"
+#include "invocation.h"
+#include "table.h"
+#include "verbs.h"
+
+static const BusMethod list_certificates = {&service_certd, "ListCertificates"};
+static const BusMethod describe_certificate = {&service_certd, "DescribeCertificate"};
+static const BusMethod get_tlsa = {&service_certd, "GetTLSA"};
+
+Colour certificate_colour(const char *state)
+{
+    static const struct {
+        const char *state;
+        Colour colour;
+    } colours[] = {
+        {"signed", COLOUR_GREEN},
+        {"demonstration", COLOUR_YELLOW},
+        {"request-pending", COLOUR_YELLOW},
+        {"not-yet-valid", COLOUR_RED},
+        {"expired", COLOUR_RED},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(colours); i++)
+        if (streq(colours[i].state, state))
+            return colours[i].colour;
+    return COLOUR_NONE;
+}
+
+static uint64_t now_usec(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* ---- list ---- */
+
+static const TableColumn list_columns[] = {
+    {"NAME", "Name"},
+    {"STATE", "State"},
+    {"EXPIRES", "NotAfterUSec"},
+    {"SERVICES", "Services"},
+    {"SUBJECT", "Subject", .elastic = true},
+};
+
+static int read_certificate(sd_bus_message *m, Table *t)
+{
+    _cleanup_(conf_strv_freep) char **services = NULL;
+    uint64_t not_before_usec, not_after_usec;
+    const char *name, *state, *subject;
+    char distance[FORMAT_SPAN_MAX];
+    int r;
+
+    r = sd_bus_message_read(m, "ssstt", &name, &state, &subject, &not_before_usec, &not_after_usec);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_read_strv(m, &services);
+    if (r < 0)
+        return r;
+    table_add_text(t, name);
+    table_add_text(t, state);
+    table_set_colour(t, certificate_colour(state));
+    table_add_shown(t, format_distance(distance, not_after_usec, now_usec()), json_object_new_uint64(not_after_usec));
+    table_add_list(t, services);
+    table_add_text(t, subject);
+    return 0;
+}
+
+static int read_certificates(sd_bus_message *m, Table *t)
+{
+    int r;
+
+    r = sd_bus_message_enter_container(m, 'a', "(sssttas)");
+    if (r < 0)
+        return r;
+    while ((r = sd_bus_message_enter_container(m, 'r', "sssttas")) > 0) {
+        r = read_certificate(m, t);
+        if (r < 0)
+            return r;
+        r = sd_bus_message_exit_container(m);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+int cert_list_read(BusConnection *bus, bool no_start, Table **ret, Failure *failure)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    _cleanup_(table_freep) Table *t = NULL;
+    BusMethod method = list_certificates;
+    int r;
+
+    method.no_start = no_start;
+    r = table_new(&t, list_columns, ELEMENTSOF(list_columns));
+    if (r >= 0)
+        r = bus_call(bus, &method, &reply, failure, "");
+    if (r >= 0)
+        r = bus_reply_check(&method, read_certificates(reply, t), failure);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(t);
+    return 0;
+}
+
+int verb_cert_list(Context *context, char *const *arguments)
+{
+    _cleanup_(table_freep) Table *t = NULL;
+    const Output *o = &context->output;
+    size_t n;
+    int r;
+
+    r = cert_list_read(context->bus, false, &t, &context->failure);
+    if (r < 0)
+        return r;
+    context_page(context);
+    n = table_rows(t);
+    r = table_show(t, o);
+    if (r >= 0)
+        output_sum(o, n, "certificate", "certificates");
+    return r;
+}
+
+/* ---- show ---- */
+
+/* Members as certd calls them, in the order in which they are shown. */
+static const TableColumn show_columns[] = {
+    {"Name", "Name"},
+    {"State", "State"},
+    {"Services", "Services"},
+    {"Subject", "Subject"},
+    {"Names", "Names"},
+    {"Issuer", "Issuer"},
+    {"Serial number", "SerialNumber"},
+    {"Not before", "NotBeforeUSec"},
+    {"Not after", "NotAfterUSec"},
+    {"Key type", "KeyType"},
+    {"Key bits", "KeyBits"},
+    {"Chain length", "ChainLength"},
+    {"Request pending", "RequestPending"},
+    {"Export forbidden", "ExportForbidden"},
+    {"SHA-256", "FingerprintSHA256"},
+    {"SHA-1", "FingerprintSHA1"},
+    {"TLSA", "TLSA"},
+};
+
+static int add_value(sd_bus_message *m, Table *t, const char *member, const char *type)
+{
+    _cleanup_(conf_strv_freep) char **list = NULL;
+    const char *text;
+    uint64_t number;
+    uint32_t small;
+    int r, b;
+
+    if (streq(type, "as")) {
+        r = sd_bus_message_read_strv(m, &list);
+        if (r >= 0)
+            table_add_list(t, list);
+    } else if (streq(type, "t")) {
+        r = sd_bus_message_read(m, "t", &number);
+        if (r >= 0)
+            table_add_time(t, number);
+    } else if (streq(type, "u")) {
+        r = sd_bus_message_read(m, "u", &small);
+        if (r >= 0)
+            table_add_number(t, small);
+    } else if (streq(type, "b")) {
+        r = sd_bus_message_read(m, "b", &b);
+        if (r >= 0)
+            table_add_boolean(t, b);
+    } else if (streq(type, "s")) {
+        r = sd_bus_message_read(m, "s", &text);
+        if (r >= 0)
+            table_add_text(t, text);
+        if (r >= 0 && streq(member, "State"))
+            table_set_colour(t, certificate_colour(text));
+    } else
+        r = -EBADMSG;
+    return r;
+}
+
+/* Adds the member's value; an empty cell if it is not there. The dictionary has some twenty entries, and is read from its
+ * beginning for each. */
+static int add_member(sd_bus_message *m, Table *t, const char *member)
+{
+    const char *name, *type;
+    int r;
+
+    r = sd_bus_message_rewind(m, true);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_enter_container(m, 'a', "{sv}");
+    if (r < 0)
+        return r;
+    while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+        r = sd_bus_message_read(m, "s", &name);
+        if (r < 0)
+            return r;
+        if (streq(name, member)) {
+            r = sd_bus_message_peek_type(m, NULL, &type);
+            if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'v', type);
+            return r < 0 ? r : add_value(m, t, member, type);
+        }
+        r = sd_bus_message_skip(m, "v");
+        if (r >= 0)
+            r = sd_bus_message_exit_container(m);
+        if (r < 0)
+            return r;
+    }
+    if (r >= 0)
+        table_add_text(t, NULL);
+    return r;
+}
+
+static int read_details(sd_bus_message *m, Table *t)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < ELEMENTSOF(show_columns); i++)
+        r = add_member(m, t, show_columns[i].member);
+    return r;
+}
+
+int verb_cert_show(Context *context, char *const *arguments)
+{
+    _cleanup_(table_freep) Table *t = NULL;
+    const Output *o = &context->output;
+    json_object *all;
+    int r;
+
+    r = table_new(&t, show_columns, ELEMENTSOF(show_columns));
+    if (r < 0)
+        return r;
+    for (char *const *name = arguments; *name; name++) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+        r = bus_call(context->bus, &describe_certificate, &reply, &context->failure, "s", *name);
+        if (r >= 0)
+            r = bus_reply_check(&describe_certificate, read_details(reply, t), &context->failure);
+        if (r < 0)
+            return r;
+    }
+    context_page(context);
+    if (o->json == OUTPUT_JSON_OFF || !arguments[1])
+        return table_show_record(t, o);
+    r = table_to_json(t, &all);
+    return r < 0 ? r : output_value(o, all);
+}
+
+/* ---- TLSA records ---- */
+
+static const TableColumn tlsa_columns[] = {
+    {"OWNER", "Owner"},
+    {"TYPE", "Type"},
+    {"DATA", "Data"},
+};
+
+static int parse_port(const char *text, unsigned *ret)
+{
+    unsigned long port;
+    char *end;
+
+    errno = 0;
+    port = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || port < 1 || port > UINT16_MAX)
+        return -EINVAL;
+    *ret = (unsigned) port;
+    return 0;
+}
+
+/* For zone files: fully qualified. */
+static int add_record(Table *t, unsigned port, const char *host, const char *data)
+{
+    _cleanup_free_ char *name = NULL, *owner = NULL;
+    int r;
+
+    r = dns_name_normalize(host, &name);
+    if (r < 0)
+        return r;
+    if (asprintf(&owner, "_%u._tcp.%s.", port, name) < 0) {
+        owner = NULL;
+        return -ENOMEM;
+    }
+    table_add_text(t, owner);
+    table_add_text(t, "TLSA");
+    table_add_text(t, data);
+    return 0;
+}
+
+/* No headings, no alignment: it is to be pasted. */
+static int show_records(const Table *t, const Output *o)
+{
+    _cleanup_json_ json_object *records = NULL;
+    int r;
+
+    r = table_to_json(t, &records);
+    if (r < 0)
+        return r;
+    if (o->json != OUTPUT_JSON_OFF)
+        return output_value(o, TAKE_PTR(records));
+    for (size_t i = 0; i < json_object_array_length(records); i++) {
+        json_object *record = json_object_array_get_idx(records, i);
+
+        (void) fprintf(o->file, "%s IN TLSA %s\n", json_object_get_string(json_object_object_get(record, "Owner")),
+                json_object_get_string(json_object_object_get(record, "Data")));
+    }
+    return 0;
+}
+
+int verb_cert_tlsa(Context *context, char *const *arguments)
+{
+    const char *host, *port_text = invocation_option(context->invocation, "port");
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    _cleanup_(table_freep) Table *t = NULL;
+    size_t position = 0;
+    unsigned port = 25;
+    const char *data;
+    int r;
+
+    if (port_text && parse_port(port_text, &port) < 0)
+        return failure_set(&context->failure, STATUS_USAGE, "--port= is a number from 1 to 65535, not '%s'", port_text);
+    if (!invocation_option(context->invocation, "host"))
+        return failure_set(&context->failure, STATUS_USAGE,
+                "Which mail server? Give its name in the MX record: --host=mx.example.com");
+    r = table_new(&t, tlsa_columns, ELEMENTSOF(tlsa_columns));
+    if (r >= 0)
+        r = bus_call(context->bus, &get_tlsa, &reply, &context->failure, "s", arguments[0]);
+    if (r >= 0)
+        r = bus_reply_check(&get_tlsa, sd_bus_message_read(reply, "s", &data), &context->failure);
+    while (r >= 0 && (host = invocation_option_next(context->invocation, "host", &position))) {
+        r = add_record(t, port, host, data);
+        if (r == -EINVAL)
+            return failure_set(&context->failure, STATUS_USAGE, "'%s' is no domain name", host);
+    }
+    return r < 0 ? r : show_records(t, &context->output);
+}

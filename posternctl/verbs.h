@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The verbs. Each is a run() of verb.h; what it does for whom stands in the table and in posternctl(1). */
+
+#include "verb.h"
+
+extern const Verb posternctl_verbs[];
+
+int verb_status(Context *context, char *const *arguments);
+
+int verb_queue_list(Context *context, char *const *arguments);
+int verb_queue_show(Context *context, char *const *arguments);
+int verb_queue_flush(Context *context, char *const *arguments);
+
+int verb_dns_query(Context *context, char *const *arguments);
+
+int verb_alert_list(Context *context, char *const *arguments);
+
+int verb_cert_list(Context *context, char *const *arguments);
+int verb_cert_show(Context *context, char *const *arguments);
+int verb_cert_tlsa(Context *context, char *const *arguments);
