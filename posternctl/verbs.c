@@ -10,6 +10,55 @@ static const VerbOption cert_tlsa_options[] = {
     {},
 };
 
+static const VerbOption cert_create_options[] = {
+    {"common-name", "NAME", "of the subject; also the certificate's name, if none is given"},
+    {"organization", "TEXT", "of the subject"},
+    {"unit", "TEXT", "of the subject"},
+    {"city", "TEXT", "of the subject"},
+    {"state", "TEXT", "of the subject"},
+    {"country", "XX", "of the subject: two letters"},
+    {"name", "NAME", "host name or IP address that it is for; can be repeated"},
+    {"days", "NUMBER", "how long it is valid (365)"},
+    {"key-type", "TYPE", "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-2048, rsa-3072, rsa-4096"},
+    {"forbid-export", NULL, "the key will not be exported, for good"},
+    {},
+};
+
+static const VerbOption cert_request_options[] = {
+    {"last", NULL, "the request that was made last, not a new one"},
+    {"force", NULL, "replace FILE"},
+    {},
+};
+
+static const VerbOption cert_install_options[] = {
+    {"incomplete", NULL, "the chain need not end yet: intermediates follow"},
+    {},
+};
+
+static const VerbOption cert_import_options[] = {
+    {"passphrase-file", "FILE", "with the passphrase in it, - for standard input; else it is asked for"},
+    {"replace", NULL, "what has this name already"},
+    {"incomplete", NULL, "the chain need not end yet: intermediates follow"},
+    {"forbid-export", NULL, "the key will not be exported, for good"},
+    {},
+};
+
+static const VerbOption cert_export_options[] = {
+    {"passphrase-file", "FILE", "with the passphrase in it, - for standard input; else it is asked for"},
+    {"force", NULL, "replace FILE"},
+    {},
+};
+
+static const VerbOption cert_export_pem_options[] = {
+    {"force", NULL, "replace FILE"},
+    {},
+};
+
+static const VerbOption cert_force_options[] = {
+    {"force", NULL, "also while a service uses it"},
+    {},
+};
+
 const Verb posternctl_verbs[] = {
     {NULL, "status", "", "how the daemons, the queue and the certificates are", 0, 0, true, NULL, verb_status},
 
@@ -26,6 +75,22 @@ const Verb posternctl_verbs[] = {
 
     {"cert", "list", "", "certificates", 0, 0, true, NULL, verb_cert_list},
     {"cert", "show", "NAME...", "what there is to know of a certificate", 1, VERB_ARGUMENTS_ANY, false, NULL, verb_cert_show},
+    {"cert", "create", "[NAME]", "make a key and a self-signed certificate", 0, 1, false, cert_create_options, verb_cert_create},
+    {"cert", "request", "NAME [FILE]", "make a certificate signing request", 1, 2, false, cert_request_options,
+            verb_cert_request},
+    {"cert", "install", "NAME FILE", "put the certificate that an authority signed in place", 2, 2, false, cert_install_options,
+            verb_cert_install},
+    {"cert", "add-intermediate", "NAME FILE", "add certificates of authorities to its chain", 2, 2, false, cert_install_options,
+            verb_cert_add_intermediate},
+    {"cert", "import", "FILE [NAME]", "take key and chain from a PKCS#12 file", 1, 2, false, cert_import_options,
+            verb_cert_import},
+    {"cert", "export", "NAME FILE", "write key and chain into a PKCS#12 file", 2, 2, false, cert_export_options,
+            verb_cert_export},
+    {"cert", "export-pem", "NAME [FILE]", "write the chain, which is public", 1, 2, false, cert_export_pem_options,
+            verb_cert_export_pem},
+    {"cert", "rename", "NAME NEW-NAME", "give it another name", 2, 2, false, cert_force_options, verb_cert_rename},
+    {"cert", "delete", "NAME", "delete it and its key", 1, 1, false, cert_force_options, verb_cert_delete},
+    {"cert", "forbid-export", "NAME", "do not export its key any more, for good", 1, 1, false, NULL, verb_cert_forbid_export},
     {"cert", "tlsa", "NAME", "DNS records to publish for a certificate", 1, 1, false, cert_tlsa_options, verb_cert_tlsa},
     {},
 };

@@ -19,4 +19,14 @@ int verb_alert_list(Context *context, char *const *arguments);
 
 int verb_cert_list(Context *context, char *const *arguments);
 int verb_cert_show(Context *context, char *const *arguments);
+int verb_cert_create(Context *context, char *const *arguments);
+int verb_cert_request(Context *context, char *const *arguments);
+int verb_cert_install(Context *context, char *const *arguments);
+int verb_cert_add_intermediate(Context *context, char *const *arguments);
+int verb_cert_import(Context *context, char *const *arguments);
+int verb_cert_export(Context *context, char *const *arguments);
+int verb_cert_export_pem(Context *context, char *const *arguments);
+int verb_cert_rename(Context *context, char *const *arguments);
+int verb_cert_delete(Context *context, char *const *arguments);
+int verb_cert_forbid_export(Context *context, char *const *arguments);
 int verb_cert_tlsa(Context *context, char *const *arguments);
