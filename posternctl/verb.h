@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What posternctl can do, as a table: "queue flush [DOMAIN]" is verb flush of group queue. The command line is parsed and --help is
- * printed by this table. */
+/* What posternctl can do, as a table: "queue flush [DOMAIN]" is verb flush of group queue. The command line is parsed, --help is
+ * printed and the shell completes by this table. */
 
 #include "bus-connect.h"
 #include "output.h"

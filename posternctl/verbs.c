@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table of all verbs. */
+/* The table of all verbs. The shell completion and posternctl(1) have the same, which tests compare. */
 
 #include "verbs.h"
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of posternctl(1) for bash. The words are those of --help; a test compares them.
+
+_posternctl_verbs() {
+    case $1 in
+        '') echo status queue dns alert cert ;;
+        queue) echo list show flush ;;
+        dns) echo query ;;
+        alert) echo list ;;
+        cert) echo list show create request install add-intermediate import export export-pem rename delete forbid-export tlsa ;;
+    esac
+}
+
+# Of a verb; those with "=" take a value.
+_posternctl_options() {
+    case $1 in
+        'cert create')
+            echo --common-name= --organization= --unit= --city= --state= --country= --name= --days= --key-type= --forbid-export ;;
+        'cert request') echo --last --force ;;
+        'cert install' | 'cert add-intermediate') echo --incomplete ;;
+        'cert import') echo --passphrase-file= --replace --incomplete --forbid-export ;;
+        'cert export') echo --passphrase-file= --force ;;
+        'cert export-pem' | 'cert rename' | 'cert delete') echo --force ;;
+        'cert tlsa') echo --host= --port= ;;
+    esac
+}
+
+_posternctl_common='--host= --json --json= --full --no-legend --no-pager --help --version'
+
+# What the first argument of a verb can be, asked from the daemons as whoever types may ask them.
+_posternctl_first() {
+    case $1 in
+        'queue show') posternctl --no-legend --no-pager queue list 2>/dev/null | head -n 200 | cut -d ' ' -f 1 ;;
+        'cert show' | 'cert request' | 'cert install' | 'cert add-intermediate' | 'cert export' | 'cert export-pem' | \
+            'cert rename' | 'cert delete' | 'cert forbid-export' | 'cert tlsa')
+            posternctl --no-legend --no-pager cert list 2>/dev/null | cut -d ' ' -f 1 ;;
+    esac
+}
+
+# The value of an option, of which only the part behind "=" is completed.
+_posternctl_value() {
+    case $1 in
+        --json) COMPREPLY=($(compgen -W 'short pretty off' -- "$2")) ;;
+        --key-type) COMPREPLY=($(compgen -W 'ecdsa-p256 ecdsa-p384 ed25519 rsa-2048 rsa-3072 rsa-4096' -- "$2")) ;;
+        --host) COMPREPLY=($(compgen -A hostname -- "$2")) ;;
+        --passphrase-file) COMPREPLY=($(compgen -f -- "$2")) ;;
+    esac
+}
+
+_posternctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} group= verb= n=0 i word
+    COMPREPLY=()
+
+    # bash has "--option", "=" and "value" as words of their own.
+    if [[ $current == = ]]; then
+        _posternctl_value "${COMP_WORDS[COMP_CWORD - 1]}" ''
+        return
+    elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == = ]]; then
+        _posternctl_value "${COMP_WORDS[COMP_CWORD - 2]}" "$current"
+        return
+    fi
+
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if [[ $word == = ]]; then
+            ((i++))
+        elif [[ $word == -* ]]; then
+            continue
+        elif [[ -z $group && -n $(_posternctl_verbs "$word") ]]; then
+            group=$word
+        elif [[ -z $verb ]]; then
+            verb=${group:+$group }$word
+        else
+            ((n++))
+        fi
+    done
+
+    if [[ $current == -* ]]; then
+        COMPREPLY=($(compgen -W "$(_posternctl_options "$verb") $_posternctl_common" -- "$current"))
+        [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    elif [[ -z $verb ]]; then
+        COMPREPLY=($(compgen -W "$(_posternctl_verbs "$group")" -- "$current"))
+    elif [[ $n -eq 0 && -n $(_posternctl_first "$verb") ]]; then
+        COMPREPLY=($(compgen -W "$(_posternctl_first "$verb")" -- "$current"))
+    elif [[ $verb == 'dns query' && $n -eq 1 ]]; then
+        COMPREPLY=($(compgen -W 'A AAAA CNAME MX PTR TLSA TXT' -- "$current"))
+    else
+        case $verb in
+            'cert request' | 'cert install' | 'cert add-intermediate' | 'cert import' | 'cert export' | 'cert export-pem')
+                compopt -o filenames
+                COMPREPLY=($(compgen -f -- "$current")) ;;
+        esac
+    fi
+}
+
+complete -F _posternctl posternctl
