@@ -375,6 +375,7 @@ CertificateClient *certificate_client_free(CertificateClient *c)
 
     if (!c)
         return NULL;
+    peer_client_forget(c->certd, c);
     while ((s = TAILQ_FIRST(&c->signing))) {
         RemoteSignature *signature = s->signature;
 

@@ -20,8 +20,7 @@ typedef struct CertificateClient CertificateClient;
  * was to sign (-EHOSTDOWN; called before that handshake goes on, and again when certd is back); reason for the log. */
 typedef void (*CertificateChanged)(CertificateClient *c, const char *name, int error, const char *reason, void *userdata);
 
-/* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. A client takes certd's
- * keep-connected callback for itself. */
+/* certd and keys must outlive the client, and the client every SSL_CTX that has a certificate of it. */
 int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKeys *keys, CertificateChanged changed,
         void *userdata);
 CertificateClient *certificate_client_free(CertificateClient *c);

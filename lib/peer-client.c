@@ -42,7 +42,16 @@ typedef struct ClientMatch {
     char *member;
     sd_bus_message_handler_t handler;
     void *userdata;
+    sd_bus_slot *slot; /* while there is a link */
 } ClientMatch;
+
+/* Who wants to know of a link. */
+typedef struct Listener {
+    TAILQ_ENTRY(Listener) entry;
+    PeerClientConnected connected;
+    void *userdata;
+    bool due; /* the link is up and it was not told yet */
+} Listener;
 
 typedef enum LinkState {
     LINK_DOWN,
@@ -66,9 +75,7 @@ struct PeerClient {
     uint64_t delay;
     uint64_t next_attempt;
     bool keep;
-    bool announce; /* the link is up and connected() was not told yet */
-    PeerClientConnected connected;
-    void *connected_userdata;
+    TAILQ_HEAD(, Listener) listeners;
     CallQueue waiting, sent, failed;
     unsigned n_calls;
     TAILQ_HEAD(, ClientMatch) matches;
@@ -215,15 +222,26 @@ static void client_need_link(PeerClient *c)
         (void) timer_arm(c->connect_source, c->next_attempt);
 }
 
+static void client_drop_bus(PeerClient *c)
+{
+    ClientMatch *match;
+
+    TAILQ_FOREACH(match, &c->matches, entry)
+        match->slot = sd_bus_slot_unref(match->slot);
+    c->bus = sd_bus_close_unref(c->bus);
+}
+
 static void client_link_down(PeerClient *c, int error)
 {
     uint64_t now = client_now(c);
+    Listener *l;
 
     if (c->state == LINK_UP && now - c->up_since >= LINK_GOOD_USEC)
         c->delay = 0;
     c->state = LINK_DOWN;
-    c->announce = false;
-    c->bus = sd_bus_close_unref(c->bus);
+    TAILQ_FOREACH(l, &c->listeners, entry)
+        l->due = false;
+    client_drop_bus(c);
     /* A full backlog is a peer that is starting or busy: ask again soon. */
     if (error != -EAGAIN || c->delay == 0)
         c->delay = c->delay == 0 ? RECONNECT_MIN_USEC : MIN(2 * c->delay, RECONNECT_MAX_USEC);
@@ -232,10 +250,17 @@ static void client_link_down(PeerClient *c, int error)
         client_need_link(c);
 }
 
+static void listener_tell_later(PeerClient *c, Listener *l)
+{
+    l->due = l->connected;
+    (void) sd_event_source_set_enabled(c->defer_source, SD_EVENT_ON);
+}
+
 static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
 {
     PeerClient *c = userdata;
     PeerCall *call, *next;
+    Listener *l;
 
     c->state = LINK_UP;
     c->up_since = client_now(c);
@@ -249,8 +274,8 @@ static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_
         if (r < 0)
             call_fail_later(call, r);
     }
-    if (c->connected)
-        c->connected(c, c->connected_userdata);
+    TAILQ_FOREACH(l, &c->listeners, entry)
+        listener_tell_later(c, l);
     return 1;
 }
 
@@ -258,6 +283,11 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *rete
 {
     client_link_down(userdata, -ECONNRESET);
     return 1;
+}
+
+static int match_install(sd_bus *bus, ClientMatch *match)
+{
+    return sd_bus_match_signal(bus, &match->slot, NULL, NULL, match->interface, match->member, match->handler, match->userdata);
 }
 
 static int client_adopt(PeerClient *c, int fd)
@@ -275,7 +305,7 @@ static int client_adopt(PeerClient *c, int fd)
     if (r < 0)
         return r;
     TAILQ_FOREACH(match, &c->matches, entry) {
-        r = sd_bus_match_signal(c->bus, NULL, NULL, NULL, match->interface, match->member, match->handler, match->userdata);
+        r = match_install(c->bus, match);
         if (r < 0)
             return r;
     }
@@ -346,6 +376,7 @@ static int on_defer(sd_event_source *source, void *userdata)
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
     PeerClient *c = userdata;
     PeerCall *call = TAILQ_FIRST(&c->failed);
+    Listener *l;
 
     if (call) {
         if (call->error == -ETIMEDOUT)
@@ -355,11 +386,13 @@ static int on_defer(sd_event_source *source, void *userdata)
         call_finish(call, NULL, &error);
         return 0;
     }
+    TAILQ_FOREACH(l, &c->listeners, entry)
+        if (l->due) {
+            l->due = false;
+            l->connected(c, l->userdata);
+            return 0;
+        }
     (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-    if (c->announce) {
-        c->announce = false;
-        c->connected(c, c->connected_userdata);
-    }
     return 0;
 }
 
@@ -377,6 +410,7 @@ int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name,
     TAILQ_INIT(&c->sent);
     TAILQ_INIT(&c->failed);
     TAILQ_INIT(&c->matches);
+    TAILQ_INIT(&c->listeners);
     c->event = sd_event_ref(event);
     c->fetch = fetch;
     c->fetch_userdata = userdata;
@@ -414,6 +448,7 @@ static ClientMatch *match_free(ClientMatch *match)
 {
     if (!match)
         return NULL;
+    sd_bus_slot_unref(match->slot);
     free(match->interface);
     free(match->member);
     free(match);
@@ -432,6 +467,7 @@ static void queue_clear(CallQueue *queue)
 PeerClient *peer_client_free(PeerClient *c)
 {
     ClientMatch *match;
+    Listener *l;
 
     if (!c)
         return NULL;
@@ -441,7 +477,11 @@ PeerClient *peer_client_free(PeerClient *c)
     queue_clear(&c->sent);
     queue_clear(&c->failed);
     sd_bus_slot_unref(c->fetch_slot);
-    sd_bus_close_unref(c->bus);
+    client_drop_bus(c);
+    while ((l = TAILQ_FIRST(&c->listeners))) {
+        TAILQ_REMOVE(&c->listeners, l, entry);
+        free(l);
+    }
     while ((match = TAILQ_FIRST(&c->matches))) {
         TAILQ_REMOVE(&c->matches, match, entry);
         match_free(match);
@@ -494,13 +534,16 @@ PeerCall *peer_call_cancel(PeerCall *call)
 
 int peer_client_keep_connected(PeerClient *c, PeerClientConnected connected, void *userdata)
 {
+    Listener *l = calloc(1, sizeof(Listener));
+
+    if (!l)
+        return -ENOMEM;
+    l->connected = connected;
+    l->userdata = userdata;
+    TAILQ_INSERT_TAIL(&c->listeners, l, entry);
     c->keep = true;
-    c->connected = connected;
-    c->connected_userdata = userdata;
-    if (c->state == LINK_UP && connected) {
-        c->announce = true;
-        return sd_event_source_set_enabled(c->defer_source, SD_EVENT_ON);
-    }
+    if (c->state == LINK_UP)
+        listener_tell_later(c, l);
     client_need_link(c);
     return 0;
 }
@@ -520,13 +563,34 @@ int peer_client_match(PeerClient *c, const char *interface, const char *member, 
     match->handler = handler;
     match->userdata = userdata;
     if (c->bus) {
-        r = sd_bus_match_signal(c->bus, NULL, NULL, NULL, interface, member, handler, userdata);
+        r = match_install(c->bus, match);
         if (r < 0)
             return r;
     }
     TAILQ_INSERT_TAIL(&c->matches, match, entry);
     (void) TAKE_PTR(match);
     return 0;
+}
+
+void peer_client_forget(PeerClient *c, const void *userdata)
+{
+    ClientMatch *match, *next_match;
+    Listener *l, *next;
+
+    for (match = TAILQ_FIRST(&c->matches); match; match = next_match) {
+        next_match = TAILQ_NEXT(match, entry);
+        if (match->userdata == userdata) {
+            TAILQ_REMOVE(&c->matches, match, entry);
+            match_free(match);
+        }
+    }
+    for (l = TAILQ_FIRST(&c->listeners); l; l = next) {
+        next = TAILQ_NEXT(l, entry);
+        if (l->userdata == userdata) {
+            TAILQ_REMOVE(&c->listeners, l, entry);
+            free(l);
+        }
+    }
 }
 
 void peer_client_attach(PeerClient *c, void *data, void (*destroy)(void *data))

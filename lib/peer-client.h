@@ -58,12 +58,15 @@ PeerCall *peer_call_cancel(PeerCall *call);
 DEFINE_CLEANUP(PeerCall, peer_call_cancel);
 
 /* Each time the link is up (again), from the event loop, e.g. to fetch state anew. Makes the client connect at once and stay
- * connected. */
+ * connected. Whoever asks is told, in the order in which they asked. */
 typedef void (*PeerClientConnected)(PeerClient *c, void *userdata);
 int peer_client_keep_connected(PeerClient *c, PeerClientConnected connected, void *userdata);
 
 /* Handler for a signal of the peer, on this and every later link. Signals come only while there is a link: see keep_connected. */
 int peer_client_match(PeerClient *c, const char *interface, const char *member, sd_bus_message_handler_t handler, void *userdata);
+
+/* No callback of keep_connected() or match() that has this userdata is called any more. The link stays. */
+void peer_client_forget(PeerClient *c, const void *userdata);
 
 /* One thing of a library module that lives and dies with the client (lib/alert.c): destroy is called first when the client is
  * freed. */

@@ -392,6 +392,29 @@ static void test_keep_connected_on_a_link_that_is_up(void **state)
     host_wait(h, &n_connected, 1);
 }
 
+static void test_forget(void **state)
+{
+    unsigned n_connected[2] = {}, n_happened[2] = {};
+    Host *h = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(peer_client_match(h->client, TEST_INTERFACE, "Happened", count_happened, &n_happened[i]), 0);
+        assert_int_equal(peer_client_keep_connected(h->client, count_connected, &n_connected[i]), 0);
+    }
+    host_start_server(h);
+    host_wait(h, &n_connected[1], 1);
+    assert_int_equal(n_connected[0], 1);
+    peer_client_forget(h->client, &n_connected[0]);
+    peer_client_forget(h->client, &n_happened[0]);
+    assert_int_equal(peer_server_emit(h->server, ROLE_SELF, TEST_PATH, TEST_INTERFACE, "Happened", "s", "it did"), 0);
+    host_wait(h, &n_happened[1], 1);
+    host_stop_server(h);
+    host_start_server(h);
+    host_wait(h, &n_connected[1], 2);
+    assert_int_equal(n_connected[0], 1);
+    assert_int_equal(n_happened[0], 0);
+}
+
 static int fetch_fails_first(PeerClient *c, const char *name, void *userdata)
 {
     unsigned *n = userdata;
@@ -453,6 +476,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keeps_connected_and_hears_signals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keep_connected_on_a_link_that_is_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetched, setup, teardown),
         cmocka_unit_test_setup_teardown(test_socket_name, setup, teardown),
     };
