@@ -166,7 +166,7 @@ static int append_request(sd_bus_message *m, const SmtpRequest *q)
     size_t n_names = 0;
     int r;
 
-    while (q->dane_names && q->dane_names[n_names])
+    while (q->reference.names && q->reference.names[n_names])
         n_names++;
     r = sd_bus_message_open_container(m, 'a', "{sv}");
     if (r >= 0)
@@ -178,7 +178,11 @@ static int append_request(sd_bus_message *m, const SmtpRequest *q)
     if (r >= 0)
         r = append_string(m, "DaneBase", q->dane_base);
     if (r >= 0)
-        r = append_strv(m, "DaneNames", q->dane_names, n_names);
+        r = append_strv(m, "Names", q->reference.names, n_names);
+    if (r >= 0)
+        r = append_string(m, "InsecureName", q->reference.insecure_name);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "{sv}", "NameRule", "u", (uint32_t) q->reference.rule);
     if (r >= 0)
         r = append_tlsa(m, q->tlsa, q->n_tlsa);
     if (r >= 0)
@@ -251,11 +255,30 @@ static int read_want(sd_bus_message *m, void *object)
     return 0;
 }
 
-static int read_dane_names(sd_bus_message *m, void *object)
+static int read_names(sd_bus_message *m, void *object)
 {
     size_t n;
 
-    return read_strv(m, 16, &((AttemptRequest *) object)->dane_names, &n);
+    return read_strv(m, 16, &((AttemptRequest *) object)->names, &n);
+}
+
+static int read_insecure_name(sd_bus_message *m, void *object)
+{
+    return read_string(m, &((AttemptRequest *) object)->insecure_name);
+}
+
+static int read_name_rule(sd_bus_message *m, void *object)
+{
+    uint32_t rule;
+    int r;
+
+    r = sd_bus_message_read(m, "v", "u", &rule);
+    if (r < 0)
+        return r;
+    if (rule > TLS_NAMES_HOSTED)
+        return -EBADMSG;
+    ((AttemptRequest *) object)->request.reference.rule = (TlsNameRule) rule;
+    return 0;
 }
 
 static int read_recipients(sd_bus_message *m, void *object)
@@ -354,10 +377,12 @@ static int read_tlsa(sd_bus_message *m, void *object)
 static const ValueKey request_keys[] = {
     {"Body8Bit", read_body_8bit},
     {"DaneBase", read_dane_base},
-    {"DaneNames", read_dane_names},
     {"Helo", read_helo},
+    {"InsecureName", read_insecure_name},
     {"MessageOffset", read_offset},
     {"MessageSize", read_size},
+    {"NameRule", read_name_rule},
+    {"Names", read_names},
     {"Recipients", read_recipients},
     {"Sender", read_sender},
     {"ServerName", read_server_name},
@@ -406,7 +431,8 @@ int attempt_request_read(sd_bus_message *call, AttemptRequest **ret)
     q->request.helo = q->helo;
     q->request.server_name = q->server_name;
     q->request.dane_base = q->dane_base;
-    q->request.dane_names = (const char *const *) q->dane_names;
+    q->request.reference.names = (const char *const *) q->names;
+    q->request.reference.insecure_name = q->insecure_name;
     q->request.tlsa = q->tlsa;
     q->request.sender = q->sender;
     q->request.recipients = (const char *const *) q->recipients;
@@ -423,9 +449,10 @@ AttemptRequest *attempt_request_free(AttemptRequest *q)
     close_fdp(&q->message_fd);
     free(q->helo);
     free(q->server_name);
+    free(q->insecure_name);
     free(q->dane_base);
     free(q->sender);
-    (void) strv_free(q->dane_names);
+    (void) strv_free(q->names);
     (void) strv_free(q->recipients);
     free(q->tlsa);
     free(q->tlsa_data);
@@ -477,7 +504,7 @@ int attempt_reply(sd_bus_message *call, const SmtpResult *result, size_t n_recip
     if (r >= 0)
         r = append_bool(m, "TlsUsed", result->tls_used);
     if (r >= 0)
-        r = append_bool(m, "TlsVerified", result->tls_verified);
+        r = sd_bus_message_append(m, "{sv}", "TlsVerify", "u", (uint32_t) result->verify);
     if (r >= 0)
         r = append_bool(m, "TlsResumed", result->tls.resumed);
     if (r >= 0)
@@ -570,9 +597,18 @@ static int read_tls_used(sd_bus_message *m, void *object)
     return read_bool(m, &((AttemptResult *) object)->result.tls_used);
 }
 
-static int read_tls_verified(sd_bus_message *m, void *object)
+static int read_tls_verify(sd_bus_message *m, void *object)
 {
-    return read_bool(m, &((AttemptResult *) object)->result.tls_verified);
+    uint32_t verify;
+    int r;
+
+    r = sd_bus_message_read(m, "v", "u", &verify);
+    if (r < 0)
+        return r;
+    if (verify >= _TLS_VERIFY_MAX)
+        return -EBADMSG;
+    ((AttemptResult *) object)->result.verify = (TlsVerify) verify;
+    return 0;
 }
 
 static int read_tls_resumed(sd_bus_message *m, void *object)
@@ -610,14 +646,14 @@ static const ValueKey result_keys[] = {
     {"TlsReason", read_reason},
     {"TlsResumed", read_tls_resumed},
     {"TlsUsed", read_tls_used},
-    {"TlsVerified", read_tls_verified},
+    {"TlsVerify", read_tls_verify},
     {"TlsVersion", read_version},
 };
 
 /* Done means that somebody has it: a worker that says so without such a recipient is not believed. */
 static bool is_plausible(const AttemptResult *a)
 {
-    if (a->result.tls_verified && !a->result.tls_used)
+    if (a->result.verify != TLS_VERIFY_NONE && !a->result.tls_used)
         return false;
     if (a->result.stage != SMTP_STAGE_DONE)
         return true;

@@ -21,7 +21,7 @@
 
 /* ---- manager ---- */
 
-/* Calls Deliver() of a worker: bus is worker_bus(). request->tls and message_fd are ignored, the descriptors are duplicated.
+/* Calls Deliver() of a worker: bus is worker_bus(). request->tls, authorities and message_fd are ignored, the descriptors are duplicated.
  * Replies are not bounded in time: the worker has the deadlines of SMTP, and when it dies the bus says so. Unreferencing
  * *ret_slot means that nobody wants to know any more; the attempt itself goes on. */
 int attempt_call(sd_bus *bus, sd_bus_slot **ret_slot, const SmtpRequest *request, int socket_fd, int message_fd,
@@ -44,10 +44,10 @@ int attempt_result_read(sd_bus_message *reply, size_t n_recipients, AttemptResul
 /* ---- worker ---- */
 
 typedef struct AttemptRequest {
-    SmtpRequest request; /* tls is the worker's to fill in; strings and records are below */
+    SmtpRequest request; /* tls and authorities are the worker's to fill in; strings and records are below */
     int socket_fd, message_fd; /* this structure's; -EBADF when taken */
-    char *helo, *server_name, *dane_base, *sender;
-    char **dane_names, **recipients; /* NULL-ended */
+    char *helo, *server_name, *insecure_name, *dane_base, *sender;
+    char **names, **recipients; /* NULL-ended */
     TlsaRecord *tlsa;
     uint8_t *tlsa_data;
 } AttemptRequest;

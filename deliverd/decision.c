@@ -304,17 +304,46 @@ bool decision_asks_tlsa(const DestinationPolicy *policy, const MxPlan *mx)
     return policy->dane == DANE_OPPORTUNISTIC || (policy->dane == DANE_MANDATORY && mx->secure);
 }
 
-static SmtpTlsWant ordinary(TlsLevel level)
+/* What each level wants without DANE. */
+static const struct {
+    SmtpTlsWant want;
+    TlsNameRule rule;
+    const char *wanted;
+} levels[] = {
+    [TLS_LEVEL_NO] = {SMTP_TLS_NO, TLS_NAMES_ANY, "none"},
+    [TLS_LEVEL_PREFERRED] = {SMTP_TLS_IF_OFFERED, TLS_NAMES_ANY, "may"},
+    [TLS_LEVEL_PREFERRED_VERIFY] = {SMTP_TLS_IF_OFFERED, TLS_NAMES_ANY, "may-verify"},
+    [TLS_LEVEL_REQUIRED] = {SMTP_TLS_REQUIRED, TLS_NAMES_ANY, "required"},
+    [TLS_LEVEL_REQUIRED_VERIFY] = {SMTP_TLS_VERIFY, TLS_NAMES_ANY, "required-verify"},
+    [TLS_LEVEL_REQUIRED_VERIFY_HOSTED] = {SMTP_TLS_VERIFY, TLS_NAMES_HOSTED, "required-verify-hosted"},
+};
+
+static void add_name(HostPlan *p, const char *name)
 {
-    switch (level) {
-    case TLS_LEVEL_NO:
-        return SMTP_TLS_NO;
-    case TLS_LEVEL_PREFERRED:
-        return SMTP_TLS_IF_OFFERED;
-    case TLS_LEVEL_REQUIRED:
-        return SMTP_TLS_REQUIRED;
-    }
-    return SMTP_TLS_REQUIRED;
+    size_t n = 0;
+
+    for (; p->names[n]; n++)
+        if (streq(p->names[n], name))
+            return;
+    p->names[n] = name;
+}
+
+/* Who may be at the other end where authorities say who it is: the destination itself, or the host that it is routed to or
+ * names securely. What only an insecure answer names may be anybody's choice. */
+static void plan_level(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *p)
+{
+    p->want = levels[policy->tls].want;
+    p->rule = levels[policy->tls].rule;
+    p->wanted = levels[policy->tls].wanted;
+    /* An address literal has no name. */
+    if (*facts->domain != '[')
+        add_name(p, facts->domain);
+    if (!facts->host)
+        return;
+    if (facts->mx->secure)
+        add_name(p, facts->host);
+    else if (policy->verify_insecure_mx && !streq(facts->host, facts->domain))
+        p->insecure_name = facts->host;
 }
 
 static void plan_skip(HostPlan *p, FailureKind kind, const char *format, ...) _printf_(3, 4);
@@ -325,6 +354,8 @@ static void plan_skip(HostPlan *p, FailureKind kind, const char *format, ...)
 
     p->skip = true;
     p->kind = kind;
+    if (kind == FAILURE_DANE)
+        p->wanted = "dane";
     va_start(ap, format);
     (void) vsnprintf(p->reason, sizeof(p->reason), format, ap);
     va_end(ap);
@@ -333,8 +364,6 @@ static void plan_skip(HostPlan *p, FailureKind kind, const char *format, ...)
 /* Secure TLSA records are there: they decide. */
 static void plan_dane(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *p)
 {
-    size_t n_names = 0;
-
     for (size_t i = 0; i < facts->tlsa->n_records && p->n_tlsa < ELEMENTSOF(p->tlsa); i++) {
         TlsaRecord record;
 
@@ -345,19 +374,30 @@ static void plan_dane(const DestinationPolicy *policy, const HostFacts *facts, H
         /* RFC 7672, section 2.2: the host promises TLS but nothing to authenticate it by. */
         if (policy->dane == DANE_MANDATORY)
             plan_skip(p, FAILURE_DANE, "none of the TLSA records of %s is usable, and DANE is mandatory", facts->base);
-        else
+        else if (p->want < SMTP_TLS_REQUIRED) {
             p->want = SMTP_TLS_REQUIRED;
+            p->wanted = "required";
+        }
         return;
     }
     p->want = SMTP_TLS_DANE;
+    p->wanted = "dane";
     p->dane_counts = facts->mx->secure;
     p->base = facts->base;
+    p->names[0] = p->names[1] = p->insecure_name = NULL;
     if (facts->mx->secure) {
         if (!streq(facts->domain, facts->base))
-            p->names[n_names++] = facts->domain;
+            add_name(p, facts->domain);
         if (facts->mx->expansion && !streq(facts->mx->expansion, facts->base))
-            p->names[n_names++] = facts->mx->expansion;
+            add_name(p, facts->mx->expansion);
     }
+}
+
+/* Where the peer has to be verified and the name of a host from an insecure answer proves nothing, TLSA records of such a host
+ * prove nothing either. */
+static bool dane_is_no_proof(const DestinationPolicy *policy, const MxPlan *mx)
+{
+    return levels[policy->tls].want == SMTP_TLS_VERIFY && !mx->secure && !policy->verify_insecure_mx;
 }
 
 void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *ret)
@@ -365,7 +405,8 @@ void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, Host
     TlsaOutcome tlsa = TLSA_NONE;
     char why[400];
 
-    *ret = (HostPlan) {.want = ordinary(policy->tls)};
+    *ret = (HostPlan) {};
+    plan_level(policy, facts, ret);
     if (facts->addresses->n_addresses == 0) {
         plan_skip(ret, FAILURE_DNS, "%s", facts->addresses->reason);
         return;
@@ -380,7 +421,8 @@ void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, Host
         tlsa = decision_tlsa(facts->tlsa);
     switch (tlsa) {
     case TLSA_FOUND:
-        plan_dane(policy, facts, ret);
+        if (!dane_is_no_proof(policy, facts->mx))
+            plan_dane(policy, facts, ret);
         return;
     case TLSA_ERROR:
         describe_answer(why, sizeof(why), "TLSA", facts->base, facts->tlsa);
@@ -393,24 +435,26 @@ void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, Host
     }
 }
 
-const char *decision_wanted(SmtpTlsWant want)
+const char *decision_wanted(const HostPlan *plan, SmtpTlsWant want)
 {
-    switch (want) {
-    case SMTP_TLS_NO:
-        return "none";
-    case SMTP_TLS_IF_OFFERED:
-        return "may";
-    case SMTP_TLS_REQUIRED:
-        return "required";
-    case SMTP_TLS_DANE:
-        return "dane";
-    }
-    return "unknown";
+    return want == SMTP_TLS_NO ? "none" : plan->wanted;
 }
 
-const char *decision_got(const HostPlan *plan, bool tls_used, bool tls_verified)
+TlsVerify decision_verified(const HostPlan *plan, TlsVerify seen)
+{
+    return seen == TLS_VERIFY_DANE && !plan->dane_counts ? TLS_VERIFY_DANE_MX_INSECURE : seen;
+}
+
+const char *decision_got(bool tls_used, TlsVerify verified)
 {
     if (!tls_used)
         return "none";
-    return tls_verified && plan->dane_counts ? "dane" : "encrypted";
+    switch (verified) {
+    case TLS_VERIFY_DANE:
+        return "dane";
+    case TLS_VERIFY_PKIX:
+        return "verified";
+    default:
+        return "encrypted";
+    }
 }

@@ -26,7 +26,7 @@ typedef enum FailureKind {
     FAILURE_DNS,
     FAILURE_CONNECT,
     FAILURE_SMTP,
-    FAILURE_TLS,  /* TLS was required and did not come about */
+    FAILURE_TLS,  /* TLS was required and did not come about, or its peer had to be verified and was not */
     FAILURE_DANE, /* authentication by DANE was needed and failed, or could not be looked up */
 } FailureKind;
 const char *failure_kind_to_string(FailureKind k);
@@ -90,6 +90,7 @@ TlsaOutcome decision_tlsa(const ResolveAnswer *answer);
 typedef struct HostFacts {
     const char *domain;     /* where the message is for */
     const MxPlan *mx;
+    const char *host;       /* its name; NULL: only an address is known */
     const HostAddresses *addresses;
     const char *base;          /* of the last TLSA answer */
     const ResolveAnswer *tlsa; /* NULL: was not asked for */
@@ -100,9 +101,12 @@ typedef struct HostPlan {
     FailureKind kind;
     char reason[512];
     SmtpTlsWant want;
+    const char *wanted;    /* POSTERN_TLS_WANTED; static */
     bool dane_counts;      /* what DANE authenticates may be called so in the log: the way to this host was secure, too */
     const char *base;      /* SNI and reference name for DANE; HostFacts.base */
-    const char *names[3];  /* further reference names, NULL-ended */
+    const char *names[3];  /* reference names, for DANE those beside base; NULL-ended */
+    const char *insecure_name; /* not for DANE: the host's name, from an insecure answer; NULL */
+    TlsNameRule rule;      /* not for DANE */
     TlsaRecord tlsa[RESOLVE_RECORDS_MAX]; /* the usable ones, pointing into the answer */
     size_t n_tlsa;
 } HostPlan;
@@ -111,10 +115,12 @@ typedef struct HostPlan {
 bool decision_asks_tlsa(const DestinationPolicy *policy, const MxPlan *mx);
 void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *ret);
 
-/* "dane", "required", "may", "none": POSTERN_TLS_WANTED. */
-const char *decision_wanted(SmtpTlsWant want);
-/* "dane", "encrypted", "none": POSTERN_TLS_RESULT. */
-const char *decision_got(const HostPlan *plan, bool tls_used, bool tls_verified);
+/* POSTERN_TLS_WANTED of an attempt: the plan's, or "none" after a fallback to the clear. */
+const char *decision_wanted(const HostPlan *plan, SmtpTlsWant want);
+/* What the worker saw, with what was known about the way to the host: POSTERN_TLS_VERIFY. */
+TlsVerify decision_verified(const HostPlan *plan, TlsVerify seen);
+/* "dane", "verified", "encrypted", "none": POSTERN_TLS_RESULT. verified: as decision_verified() says. */
+const char *decision_got(bool tls_used, TlsVerify verified);
 
 /* ---- after an attempt ---- */
 typedef enum NextStep {

@@ -19,6 +19,9 @@ static const ConfEnum tls_levels[] = {
     {"No", TLS_LEVEL_NO},
     {"Preferred", TLS_LEVEL_PREFERRED},
     {"Required", TLS_LEVEL_REQUIRED},
+    {"Preferred-Verify", TLS_LEVEL_PREFERRED_VERIFY},
+    {"Required-Verify", TLS_LEVEL_REQUIRED_VERIFY},
+    {"Required-Verify-Hosted", TLS_LEVEL_REQUIRED_VERIFY_HOSTED},
     {},
 };
 
@@ -70,6 +73,22 @@ static int parse_certificate(const ConfAssignment *a, void *field, const void *l
     return -EINVAL;
 }
 
+/* As conf_parse_bool(), but the field is an int that can also say nothing. */
+static int parse_bool_or_unset(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
+{
+    bool value;
+    int r;
+
+    if (!*a->value) {
+        *(int *) field = DESTINATION_UNSET;
+        return 0;
+    }
+    r = conf_parse_bool(a, &value, NULL, ret_reason);
+    if (r >= 0)
+        *(int *) field = value;
+    return r;
+}
+
 /* As conf_parse_bool(), but empty means yes. */
 static int parse_bool_yes(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
@@ -112,6 +131,7 @@ static const ConfKey keys[] = {
     {"Destination", "PlaintextFallback", parse_level, DESTINATION(fallback), fallbacks},
     {"Destination", "Route", parse_route, DESTINATION(route), NULL},
     {"Destination", "TLS", parse_level, DESTINATION(tls), tls_levels},
+    {"Destination", "VerifyInsecureMX", parse_bool_or_unset, DESTINATION(verify_insecure_mx), NULL},
 };
 
 static int normalize_pattern(const char *name, char **ret)

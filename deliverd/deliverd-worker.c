@@ -84,7 +84,7 @@ static void count(DeliverdWorker *w, const SmtpResult *result)
         worker_link_count(w->link, "TakenMessages", 1);
     if (result->tls_used)
         worker_link_count(w->link, "TlsSessions", 1);
-    if (result->tls_verified)
+    if (tls_verify_succeeded(result->verify))
         worker_link_count(w->link, "VerifiedSessions", 1);
     if (result->stage == SMTP_STAGE_HANDSHAKE || result->stage == SMTP_STAGE_VERIFY)
         worker_link_count(w->link, "FailedTlsSessions", 1);

@@ -18,24 +18,18 @@ static void describe_recipients(char *buffer, size_t size, const char *first, si
         (void) snprintf(buffer, size, "<%s>", first);
 }
 
-static const char *verified_by(const RunAttempt *a)
-{
-    if (!a->result->tls_used)
-        return NULL;
-    if (a->result->tls_verified)
-        return a->plan->dane_counts ? "dane" : "dane-mx-insecure";
-    return a->result->tls_reason && *a->result->tls_reason ? a->result->tls_reason : "unverified";
-}
-
 static void report_delivered(const Delivery *d, const RunAttempt *a)
 {
     const QueueMessage *m = d->mail->message;
     const SmtpResult *result = a->result;
-    const char *wanted = decision_wanted(a->want), *got = decision_got(a->plan, result->tls_used, result->tls_verified);
-    char to[400], count[24];
+    const char *wanted = decision_wanted(a->plan, a->want), *got = decision_got(result->tls_used, a->verified);
+    const char *verified = tls_verify_to_string(a->verified);
+    char to[400], count[24], tls[64] = "";
 
     (void) snprintf(count, sizeof(count), "%zu", a->delivered);
     describe_recipients(to, sizeof(to), a->first, a->delivered);
+    if (result->tls_used)
+        (void) snprintf(tls, sizeof(tls), " %s (%s)", result->tls.version, verified);
     const LogField fields[] = {
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
@@ -47,20 +41,19 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
         {"POSTERN_TLS_VERSION", result->tls_used ? result->tls.version : NULL},
         {"POSTERN_TLS_CIPHER", result->tls_used ? result->tls.cipher : NULL},
         {"POSTERN_TLS_GROUP", result->tls_used ? result->tls.group : NULL},
-        {"POSTERN_TLS_VERIFY", verified_by(a)},
+        {"POSTERN_TLS_VERIFY", result->tls_used ? verified : NULL},
         {"POSTERN_REASON", result->reply.text},
     };
 
     log_event(LOG_INFO, MESSAGE_DELIVERED_ID, fields, ELEMENTSOF(fields),
-            "%s: delivered to %s at %s, tls=%s:%s%s%s, reply: %d %s", m->id.text, to,
-            a->peer, wanted, got, result->tls_used && result->tls.version ? " " : "",
-            result->tls_used && result->tls.version ? result->tls.version : "", result->reply.code, result->reply.text);
+            "%s: delivered to %s at %s, tls=%s:%s%s, reply: %d %s", m->id.text, to, a->peer, wanted, got, tls,
+            result->reply.code, result->reply.text);
 }
 
 void report_attempt(const Delivery *d, const RunAttempt *a)
 {
     const QueueMessage *m = d->mail->message;
-    const char *wanted = decision_wanted(a->want);
+    const char *wanted = decision_wanted(a->plan, a->want);
 
     if (a->delivered > 0)
         report_delivered(d, a);
@@ -73,6 +66,7 @@ void report_attempt(const Delivery *d, const RunAttempt *a)
         {"POSTERN_PEER", a->peer},
         {"POSTERN_TLS_WANTED", wanted},
         {"POSTERN_TLS_RESULT", "none"},
+        {"POSTERN_TLS_VERIFY", a->result->tls_used ? tls_verify_to_string(a->verified) : NULL},
         {"POSTERN_REASON", a->reason},
     };
     log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none, going on: %s", m->id.text,
@@ -101,7 +95,7 @@ static void alert_failed_tls(const Delivery *d, const RunResult *result)
             "    busctl call org.postern.Delivery1 /org/postern/Delivery1 org.postern.Delivery1 FlushDestination s %s\n",
             d->domain,
             dane ? "none of its mail servers could be authenticated by its TLSA records"
-                 : "TLS is required and no connection could be secured",
+                 : "TLS is required, and no connection could be secured as far as that",
             d->attempts, id, result->reason,
             dane ? "Most often the destination has replaced a certificate without its TLSA record, or its DNSSEC signatures have expired; its postmaster should know."
                  : "What is required for it stands in its [Destination] section of deliverd.conf, or in the TLSA records of its mail servers.",
@@ -115,7 +109,7 @@ void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_u
 {
     const QueueMessage *m = d->mail->message;
     const uint64_t now = manager_now();
-    const char *wanted = decision_wanted(result->want);
+    const char *wanted = result->wanted;
     char to[400], attempts[16], next[24];
     const char *first = NULL;
     size_t pending = 0;
@@ -136,7 +130,7 @@ void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_u
         {"POSTERN_FAILURE", failure_kind_to_string(result->kind)},
         {"POSTERN_TLS_WANTED", wanted},
         {"POSTERN_TLS_RESULT", "none"},
-        {"POSTERN_TLS_VERIFY", *result->tls_reason ? result->tls_reason : NULL},
+        {"POSTERN_TLS_VERIFY", result->verified != TLS_VERIFY_NONE ? tls_verify_to_string(result->verified) : NULL},
         {"POSTERN_REASON", result->reason},
     };
 

@@ -38,7 +38,8 @@ struct DeliveryRun {
     unsigned kinds;        /* mask of the FailureKinds of all hosts */
     bool without_address;  /* every host so far certainly has no address */
     FailureKind worst;
-    char *reason, *peer, *tls_reason;
+    TlsVerify verified; /* in the last attempt */
+    char *reason, *peer;
 };
 
 static const char *host_name(const DeliveryRun *r)
@@ -56,8 +57,8 @@ static void finish(DeliveryRun *r, bool soon)
         .n_recipients = r->request.n_recipients,
         .reason = "",
         .peer = r->peer,
-        .want = r->want,
-        .tls_reason = r->tls_reason ?: "",
+        .wanted = decision_wanted(&r->plan, r->want) ?: "none",
+        .verified = r->verified,
         .soon = soon,
     };
 
@@ -230,10 +231,9 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
     for (size_t i = 0; i < r->n_attempted; i++)
         pending |= r->recipients[r->attempted[i]].verdict == VERDICT_PENDING;
     verdict = decision_verdict(r->want, r->request.policy.fallback, result->stage, result->reply.code, pending);
-    free(r->tls_reason);
-    r->tls_reason = strdup(result->tls_reason ?: "");
+    r->verified = decision_verified(&r->plan, result->verify);
     if (pending) {
-        reason = decision_describe(result->stage, pending_reply(r, result), r->tls_reason ?: "");
+        reason = decision_describe(result->stage, pending_reply(r, result), result->tls_reason ?: "");
         /* A fallback is no failure yet: the attempt in the clear says how it ends. */
         if (verdict.next != NEXT_CLEAR)
             note_failure(r, verdict.kind, "%s: %s", r->peer ?: host_name(r), reason ?: "out of memory");
@@ -243,6 +243,7 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
         .plan = &r->plan,
         .want = r->want,
         .result = result,
+        .verified = r->verified,
         .kind = verdict.kind,
         .reason = reason ?: "",
         .delivered = delivered,
@@ -277,8 +278,8 @@ static void connect_address(DeliveryRun *r)
         .helo = r->request.helo,
         .server_name = r->named ? host_name(r) : NULL,
         .want = r->want,
+        .reference = {.names = r->plan.names, .insecure_name = r->plan.insecure_name, .rule = r->plan.rule},
         .dane_base = r->plan.base,
-        .dane_names = r->plan.names,
         .tlsa = r->plan.tlsa,
         .n_tlsa = r->plan.n_tlsa,
         .sender = r->request.sender,
@@ -316,6 +317,7 @@ static void plan_host(DeliveryRun *r, const char *base)
     const HostFacts facts = {
         .domain = r->request.domain,
         .mx = r->mx,
+        .host = r->named ? host_name(r) : NULL,
         .addresses = &r->addresses,
         .base = base,
         .tlsa = r->tlsa,
@@ -554,7 +556,6 @@ DeliveryRun *delivery_run_free(DeliveryRun *r)
     free(r->route_host);
     free(r->reason);
     free(r->peer);
-    free(r->tls_reason);
     free(r);
     return NULL;
 }

@@ -23,6 +23,7 @@ typedef struct RunAttempt {
     const HostPlan *plan;
     SmtpTlsWant want; /* differs from the plan's after a fallback to the clear */
     const SmtpResult *result;
+    TlsVerify verified;
     FailureKind kind;
     const char *reason;       /* "" when nothing failed */
     size_t delivered;         /* recipients this host took the message for … */
@@ -36,8 +37,8 @@ typedef struct RunResult {
     FailureKind kind;    /* why recipients are pending; FAILURE_DANE only if DANE failed with every host */
     const char *reason;  /* in words; "" when none is pending */
     const char *peer;    /* of the last attempt; NULL when there was none */
-    SmtpTlsWant want;    /* of it */
-    const char *tls_reason; /* which check of it failed; "" */
+    const char *wanted;  /* of it; static */
+    TlsVerify verified;  /* and what its verification came to */
     bool soon;           /* it was not the destination's fault: try again in a moment */
 } RunResult;
 

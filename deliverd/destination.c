@@ -43,6 +43,7 @@ DestinationSection *destination_table_get(DestinationTable *t, const char *patte
         .tls = DESTINATION_UNSET,
         .dane = DESTINATION_UNSET,
         .fallback = DESTINATION_UNSET,
+        .verify_insecure_mx = DESTINATION_UNSET,
     };
     return s;
 }
@@ -69,11 +70,12 @@ static size_t specificity(const DestinationSection *s, const char *domain)
 
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain)
 {
-    size_t tls_best = 0, dane_best = 0, fallback_best = 0, connections_best = 0, route_best = 0;
+    size_t tls_best = 0, dane_best = 0, fallback_best = 0, insecure_best = 0, connections_best = 0, route_best = 0;
     DestinationPolicy p = {
         .tls = TLS_LEVEL_PREFERRED,
         .dane = DANE_OPPORTUNISTIC,
         .fallback = FALLBACK_ALWAYS,
+        .verify_insecure_mx = true,
         .max_connections = DESTINATION_MAX_CONNECTIONS_DEFAULT,
     };
 
@@ -92,6 +94,10 @@ DestinationPolicy destination_policy(const DestinationTable *t, const char *doma
         if (s->fallback != DESTINATION_UNSET && n > fallback_best) {
             fallback_best = n;
             p.fallback = (PlaintextFallback) s->fallback;
+        }
+        if (s->verify_insecure_mx != DESTINATION_UNSET && n > insecure_best) {
+            insecure_best = n;
+            p.verify_insecure_mx = s->verify_insecure_mx;
         }
         if (s->max_connections > 0 && n > connections_best) {
             connections_best = n;

@@ -30,6 +30,7 @@ typedef struct DestinationSection {
     int tls;       /* TlsLevel */
     int dane;      /* DaneLevel */
     int fallback;  /* PlaintextFallback */
+    int verify_insecure_mx; /* bool */
     unsigned max_connections; /* 0: unset */
     char *route;   /* as written: host[:port], [address]:port; checked by route_parse() */
 } DestinationSection;
@@ -49,13 +50,15 @@ typedef struct DestinationPolicy {
     TlsLevel tls;
     DaneLevel dane;
     PlaintextFallback fallback;
+    bool verify_insecure_mx; /* a host's name verifies it even if an insecure MX answer gave it */
     unsigned max_connections;
     const char *route; /* the table's; NULL: by MX */
 } DestinationPolicy;
 
 #define DESTINATION_MAX_CONNECTIONS_DEFAULT 20
 
-/* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always. Without TLS there is no DANE. */
+/* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always, VerifyInsecureMX=yes. Without TLS
+ * there is no DANE. */
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain);
 
 /* "mx.example.com", "mx.example.com:2525", "192.0.2.1:25", "[2001:db8::1]:25": host without brackets, port (25 if not given).

@@ -98,7 +98,7 @@ static void test_results(void **state)
 static void test_malformed(void **state)
 {
     char *text = malloc(ATTEMPT_STRING_MAX + 2);
-    sd_bus_message *carriers[8];
+    sd_bus_message *carriers[9];
     size_t n = 0;
 
     assert_non_null(text);
@@ -116,6 +116,8 @@ static void test_malformed(void **state)
     assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Reply", "(is)", 250, text) >= 0);
     assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "TlsReason", "s", text) >= 0);
     assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 2, "TlsGroup", "s", "a", "TlsGroup", "s", "b") >= 0);
+    /* A verification that does not exist. */
+    assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 2, "TlsVerify", "u", _TLS_VERIFY_MAX, "TlsUsed", "b", 1) >= 0);
     assert_int_equal(n, ELEMENTSOF(carriers));
     for (size_t i = 0; i < n; i++) {
         AttemptResult *r = NULL;
@@ -134,7 +136,7 @@ static void test_verified_needs_tls(void **state)
         _cleanup_(attempt_result_freep) AttemptResult *r = NULL;
         sd_bus_message *m = carrier();
 
-        assert_true(sd_bus_message_append(m, "a{sv}", 3, "TlsVerified", "b", 1, "TlsUsed", "b", used, "Future", "a{ss}", 1, "a", "b") >= 0);
+        assert_true(sd_bus_message_append(m, "a{sv}", 3, "TlsVerify", "u", TLS_VERIFY_DANE, "TlsUsed", "b", used, "Future", "a{ss}", 1, "a", "b") >= 0);
         assert_int_equal(read_result(m, &r), used ? 0 : -EBADMSG);
     }
 }

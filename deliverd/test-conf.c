@@ -43,6 +43,7 @@ static void test_defaults(void **state)
     assert_int_equal(p.dane, DANE_OPPORTUNISTIC);
     assert_int_equal(p.fallback, FALLBACK_ALWAYS);
     assert_null(p.route);
+    assert_true(p.verify_insecure_mx);
     assert_true(c->alert_on_tls_failure);
     assert_int_equal(c->queue_lifetime, 5 * 24 * 3600 * USEC_PER_SEC);
     assert_non_null(c->host_name);
@@ -88,11 +89,36 @@ static void test_destinations(void **state)
     }
 }
 
+static void test_verification(void **state)
+{
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
+            "[Destination default]\nTLS=Preferred-Verify\nVerifyInsecureMX=no\n"
+            "[Destination .example.com]\nTLS=Required-Verify\nVerifyInsecureMX=\n"
+            "[Destination a.example.com]\nTLS=required-verify-hosted\nVerifyInsecureMX=yes\n");
+    const struct {
+        const char *domain;
+        TlsLevel tls;
+        bool verify_insecure_mx;
+    } cases[] = {
+        {"other.example", TLS_LEVEL_PREFERRED_VERIFY, false},
+        {"b.example.com", TLS_LEVEL_REQUIRED_VERIFY, false},
+        {"a.example.com", TLS_LEVEL_REQUIRED_VERIFY_HOSTED, true},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        DestinationPolicy p = destination_policy(&c->destinations, cases[i].domain);
+
+        assert_int_equal(p.tls, cases[i].tls);
+        assert_int_equal(p.verify_insecure_mx, cases[i].verify_insecure_mx);
+    }
+}
+
 static void test_refused(void **state)
 {
     static const char *const bad[] = {
         "[Destination example.com]\nTLS=Perhaps\n",
         "[Destination example.com]\nDANE=Yes\n",
+        "[Destination example.com]\nVerifyInsecureMX=perhaps\n",
         "[Destination]\nTLS=No\n",
         "[Destination exa mple]\nTLS=No\n",
         "[Destination example.com]\nRoute=host:0\n",
@@ -155,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_destinations),
+        cmocka_unit_test(test_verification),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_route),
     };

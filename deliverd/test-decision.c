@@ -268,6 +268,10 @@ static const HostRow host_rows[] = {
     {"32 agility is OpenSSL's", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.2/64 3.1.1/32 2.0.1/32", NULL, DANE_BY(H, 3)},
     {"33 two records", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32 3.1.1/32", NULL, DANE_BY(H, 2)},
     {"34 usage 3 and 2", OPP, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32 2.1.1/32", NULL, DANE_BY(H, 2)},
+    {"29 all unusable, a level above", DANE_OPPORTUNISTIC, TLS_LEVEL_REQUIRED_VERIFY, MX_SECURE, A_SECURE, NODATA, "secure 0.1.1/32", NULL, GO(SMTP_TLS_VERIFY)},
+    {"29 all unusable, a level below", DANE_OPPORTUNISTIC, TLS_LEVEL_PREFERRED_VERIFY, MX_SECURE, A_SECURE, NODATA, "secure 0.1.1/32", NULL, GO(SMTP_TLS_REQUIRED)},
+    {"TLSA decides, whatever the level", DANE_OPPORTUNISTIC, TLS_LEVEL_REQUIRED_VERIFY_HOSTED, MX_SECURE, A_SECURE, NODATA, "secure 3.1.1/32", NULL, DANE_BY(H, 1)},
+    {"TLSA error, level Required-Verify", DANE_OPPORTUNISTIC, TLS_LEVEL_REQUIRED_VERIFY, MX_SECURE, A_SECURE, NODATA, "error", NULL, SKIP(FAILURE_DANE)},
     {"DANE None: no TLSA query", DANE_NONE, TLS_LEVEL_PREFERRED, MX_SECURE, A_SECURE, NODATA, NULL, NULL, ORD},
     {"DANE None, Required", DANE_NONE, TLS_LEVEL_REQUIRED, MX_SECURE, A_SECURE, NODATA, NULL, NULL, GO(SMTP_TLS_REQUIRED)},
     {"DANE None, TLS No", DANE_NONE, TLS_LEVEL_NO, MX_SECURE, A_SECURE, NODATA, NULL, NULL, GO(SMTP_TLS_NO)},
@@ -288,7 +292,7 @@ static void run_host_row(const HostRow *row)
     assert_non_null(got);
     assert_int_equal(decision_mx("example.com", mx, 0, &plan), 0);
     decision_addresses(H, 25, a, aaaa, &addresses);
-    facts = (HostFacts) {.domain = "example.com", .mx = plan, .addresses = &addresses};
+    facts = (HostFacts) {.domain = "example.com", .mx = plan, .host = H, .addresses = &addresses};
     for (size_t i = 0; i < 2 && addresses.bases[i] && decision_asks_tlsa(&policy, plan); i++) {
         const bool target = !streq(addresses.bases[i], H) || !row->tlsa_original || !row->tlsa_target;
         const char **text = target && left[0] ? &left[0] : &left[1];
@@ -323,6 +327,7 @@ static void run_host_row(const HostRow *row)
             assert_string_equal(got->names[0], "example.com");
         else
             assert_null(got->names[0]);
+        assert_null(got->insecure_name);
     } else
         assert_null(got->base);
 }
@@ -377,12 +382,141 @@ static void test_names(void **state)
 
     assert_int_equal(decision_mx("example.com", mx, 0, &plan), 0);
     decision_addresses(H, 25, a, aaaa, &addresses);
-    facts = (HostFacts) {.domain = "example.com", .mx = plan, .addresses = &addresses, .base = H, .tlsa = tlsa};
+    facts = (HostFacts) {.domain = "example.com", .mx = plan, .host = H, .addresses = &addresses, .base = H, .tlsa = tlsa};
     decision_plan(&policy, &facts, got);
     assert_string_equal(got->base, H);
     assert_string_equal(got->names[0], "example.com");
     assert_string_equal(got->names[1], "alias.example.net");
     assert_null(got->names[2]);
+}
+
+/* ---- levels without DANE, and who is verified ---- */
+typedef struct LevelRow {
+    const char *name;
+    TlsLevel tls;
+    const char *domain, *mx, *route, *host; /* route: in place of mx; host NULL: an address */
+    bool verify_insecure_mx;
+    /* What must come out. */
+    SmtpTlsWant want;
+    const char *wanted;
+    TlsNameRule rule;
+    const char *names, *insecure_name;
+} LevelRow;
+
+#define D "example.com"
+#define ANY TLS_NAMES_ANY
+#define HOSTED TLS_NAMES_HOSTED
+
+static const LevelRow level_rows[] = {
+    {"No", TLS_LEVEL_NO, D, MX_SECURE, NULL, H, true, SMTP_TLS_NO, "none", ANY, D " " H, NULL},
+    {"Preferred", TLS_LEVEL_PREFERRED, D, MX_SECURE, NULL, H, true, SMTP_TLS_IF_OFFERED, "may", ANY, D " " H, NULL},
+    {"Preferred-Verify", TLS_LEVEL_PREFERRED_VERIFY, D, MX_SECURE, NULL, H, true, SMTP_TLS_IF_OFFERED, "may-verify", ANY, D " " H, NULL},
+    {"Required", TLS_LEVEL_REQUIRED, D, MX_SECURE, NULL, H, true, SMTP_TLS_REQUIRED, "required", ANY, D " " H, NULL},
+    {"Required-Verify", TLS_LEVEL_REQUIRED_VERIFY, D, MX_SECURE, NULL, H, true, SMTP_TLS_VERIFY, "required-verify", ANY, D " " H, NULL},
+    {"Required-Verify-Hosted", TLS_LEVEL_REQUIRED_VERIFY_HOSTED, D, MX_SECURE, NULL, H, true, SMTP_TLS_VERIFY, "required-verify-hosted", HOSTED, D " " H, NULL},
+    {"MX insecure", TLS_LEVEL_REQUIRED_VERIFY, D, MX_INSECURE, NULL, H, true, SMTP_TLS_VERIFY, "required-verify", ANY, D, H},
+    {"MX insecure, and it does not count", TLS_LEVEL_REQUIRED_VERIFY, D, MX_INSECURE, NULL, H, false, SMTP_TLS_VERIFY, "required-verify", ANY, D, NULL},
+    {"MX insecure, Hosted", TLS_LEVEL_REQUIRED_VERIFY_HOSTED, D, MX_INSECURE, NULL, H, true, SMTP_TLS_VERIFY, "required-verify-hosted", HOSTED, D, H},
+    {"MX insecure, Preferred: for the log", TLS_LEVEL_PREFERRED, D, MX_INSECURE, NULL, H, true, SMTP_TLS_IF_OFFERED, "may", ANY, D, H},
+    {"implicit MX, insecure: the domain is no news", TLS_LEVEL_REQUIRED_VERIFY, D, "insecure", NULL, D, true, SMTP_TLS_VERIFY, "required-verify", ANY, D, NULL},
+    {"implicit MX, secure", TLS_LEVEL_REQUIRED_VERIFY, D, "secure", NULL, D, true, SMTP_TLS_VERIFY, "required-verify", ANY, D, NULL},
+    {"MX names an address", TLS_LEVEL_REQUIRED_VERIFY, D, "secure 10=192.0.2.1", NULL, NULL, true, SMTP_TLS_VERIFY, "required-verify", ANY, D, NULL},
+    {"a route", TLS_LEVEL_REQUIRED_VERIFY, D, NULL, "relay.example.net", "relay.example.net", false, SMTP_TLS_VERIFY, "required-verify", ANY, D " relay.example.net", NULL},
+    {"a route to an address", TLS_LEVEL_REQUIRED_VERIFY, D, NULL, "192.0.2.1", NULL, true, SMTP_TLS_VERIFY, "required-verify", ANY, D, NULL},
+    {"an address literal has no name", TLS_LEVEL_REQUIRED_VERIFY, "[192.0.2.1]", NULL, "192.0.2.1", NULL, true, SMTP_TLS_VERIFY, "required-verify", ANY, "", NULL},
+    {"an address literal with a route", TLS_LEVEL_REQUIRED_VERIFY, "[192.0.2.1]", NULL, "relay.example.net", "relay.example.net", true, SMTP_TLS_VERIFY, "required-verify", ANY, "relay.example.net", NULL},
+};
+
+static void test_levels(void **state)
+{
+    for (size_t i = 0; i < ELEMENTSOF(level_rows); i++) {
+        const LevelRow *row = level_rows + i;
+        _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer(row->mx ?: "secure", row->domain);
+        const DestinationPolicy policy = {.tls = row->tls, .verify_insecure_mx = row->verify_insecure_mx};
+        _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
+        _cleanup_free_ HostPlan *got = calloc(1, sizeof(*got));
+        HostAddresses addresses;
+        char names[200] = "";
+
+        print_message("row %s\n", row->name);
+        assert_int_equal(row->route ? decision_mx_fixed(row->route, true, &plan) : decision_mx(row->domain, mx, 0, &plan), 0);
+        assert_true(decision_literal("192.0.2.1", 25, &addresses));
+        decision_plan(&policy, &(HostFacts) {.domain = row->domain, .mx = plan, .host = row->host, .addresses = &addresses}, got);
+        assert_false(got->skip);
+        assert_int_equal(got->want, row->want);
+        assert_string_equal(got->wanted, row->wanted);
+        assert_string_equal(decision_wanted(got, got->want), row->wanted);
+        assert_string_equal(decision_wanted(got, SMTP_TLS_NO), "none");
+        assert_int_equal(got->rule, row->rule);
+        for (size_t k = 0; got->names[k]; k++)
+            (void) snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", k > 0 ? " " : "", got->names[k]);
+        assert_string_equal(names, row->names);
+        if (row->insecure_name)
+            assert_string_equal(got->insecure_name, row->insecure_name);
+        else
+            assert_null(got->insecure_name);
+    }
+}
+
+/* TLSA records of a host that only an insecure answer names: they count where the host's name would count, too. */
+static void test_dane_of_insecure_mx(void **state)
+{
+    static const struct {
+        TlsLevel tls;
+        bool verify_insecure_mx;
+        SmtpTlsWant want;
+        const char *names;
+    } rows[] = {
+        {TLS_LEVEL_PREFERRED, false, SMTP_TLS_DANE, NULL},
+        {TLS_LEVEL_REQUIRED, false, SMTP_TLS_DANE, NULL},
+        {TLS_LEVEL_REQUIRED_VERIFY, true, SMTP_TLS_DANE, NULL},
+        {TLS_LEVEL_REQUIRED_VERIFY, false, SMTP_TLS_VERIFY, D},
+        {TLS_LEVEL_REQUIRED_VERIFY_HOSTED, false, SMTP_TLS_VERIFY, D},
+    };
+    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer(MX_INSECURE, D), *tlsa = parse_answer("secure 3.1.1/32", H),
+                                                  *a = parse_answer(A_SECURE, H), *aaaa = parse_answer(NODATA, H);
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        const DestinationPolicy policy = {.tls = rows[i].tls, .dane = DANE_OPPORTUNISTIC, .verify_insecure_mx = rows[i].verify_insecure_mx};
+        _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
+        _cleanup_free_ HostPlan *got = calloc(1, sizeof(*got));
+        HostAddresses addresses;
+
+        assert_int_equal(decision_mx(D, mx, 0, &plan), 0);
+        decision_addresses(H, 25, a, aaaa, &addresses);
+        decision_plan(&policy, &(HostFacts) {.domain = D, .mx = plan, .host = H, .addresses = &addresses, .base = H, .tlsa = tlsa}, got);
+        assert_int_equal(got->want, rows[i].want);
+        if (rows[i].names)
+            assert_string_equal(got->names[0], rows[i].names);
+        else
+            assert_null(got->names[0]);
+        assert_null(got->names[1]);
+        assert_null(got->insecure_name);
+        assert_int_equal(got->n_tlsa > 0, rows[i].want == SMTP_TLS_DANE);
+    }
+}
+
+static void test_what_is_said(void **state)
+{
+    const HostPlan secure = {.dane_counts = true}, insecure = {};
+    const struct {
+        const HostPlan *plan;
+        bool tls;
+        TlsVerify seen, verified;
+        const char *got;
+    } rows[] = {
+        {&secure, false, TLS_VERIFY_NONE, TLS_VERIFY_NONE, "none"},
+        {&secure, true, TLS_VERIFY_DANE, TLS_VERIFY_DANE, "dane"},
+        {&insecure, true, TLS_VERIFY_DANE, TLS_VERIFY_DANE_MX_INSECURE, "encrypted"},
+        {&insecure, true, TLS_VERIFY_PKIX, TLS_VERIFY_PKIX, "verified"},
+        {&insecure, true, TLS_VERIFY_PKIX_MX_INSECURE, TLS_VERIFY_PKIX_MX_INSECURE, "encrypted"},
+        {&insecure, true, TLS_VERIFY_EXPIRED, TLS_VERIFY_EXPIRED, "encrypted"},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        assert_int_equal(decision_verified(rows[i].plan, rows[i].seen), rows[i].verified);
+        assert_string_equal(decision_got(rows[i].tls, rows[i].verified), rows[i].got);
+    }
 }
 
 int main(void)
@@ -393,6 +527,9 @@ int main(void)
         cmocka_unit_test(test_host),
         cmocka_unit_test(test_port_and_literals),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_dane_of_insecure_mx),
+        cmocka_unit_test(test_what_is_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

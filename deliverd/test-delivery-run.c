@@ -134,11 +134,12 @@ static int resolve(ResolveQuery **ret, const char *name, uint16_t type, ResolveD
 
 static int attempt(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done, void *done_userdata, void *userdata)
 {
+    static const char *const wants[] = {"none", "may", "required", "verify", "dane"};
     _cleanup_free_ char *text = NULL;
     World *w = userdata;
 
     assert_int_equal(sockaddr_to_string((const struct sockaddr *) address, &text), 0);
-    trace(w, "%s/%s/%zu ", text, decision_wanted(request->want), request->n_recipients);
+    trace(w, "%s/%s/%zu ", text, wants[request->want], request->n_recipients);
     assert_true((request->want == SMTP_TLS_DANE) == (request->n_tlsa > 0 && request->want != SMTP_TLS_NO));
     w->end = NULL;
     for (const End *e = w->ends; e && e->address; e++)

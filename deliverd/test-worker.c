@@ -267,7 +267,7 @@ static void test_delivers(void **state)
         assert_int_equal(f->result->recipients[0].code, 250);
         assert_int_equal(f->result->recipients[1].code, 550);
         assert_string_equal(f->result->recipients[1].text, "5.1.1 nobody");
-        assert_true(f->result->result.tls_used && f->result->result.tls_offered && !f->result->result.tls_verified);
+        assert_true(f->result->result.tls_used && f->result->result.tls_offered && !tls_verify_succeeded(f->result->result.verify));
         assert_string_equal(f->result->result.tls.version, "TLSv1.3");
         assert_string_not_equal(f->result->result.tls.cipher, "");
         assert_string_not_equal(f->result->result.tls.group, "");
@@ -295,7 +295,7 @@ static void test_dane(void **state)
     OPENSSL_free(der);
     q.want = SMTP_TLS_DANE;
     q.dane_base = HOST;
-    q.dane_names = names;
+    q.reference.names = names;
     q.tlsa = tlsa;
     q.n_tlsa = ELEMENTSOF(tlsa);
     q.timeout_usec = PATIENCE_USEC;
@@ -303,7 +303,7 @@ static void test_dane(void **state)
     run_until(f, f->replied);
     assert_int_equal(f->error, 0);
     assert_int_equal(f->result->result.stage, SMTP_STAGE_DONE);
-    assert_true(f->result->result.tls_verified);
+    assert_true(tls_verify_succeeded(f->result->result.verify));
 
     digest[0] ^= 1;
     run_until(f, !f->server);
@@ -311,7 +311,7 @@ static void test_dane(void **state)
     run_until(f, f->replied);
     assert_int_equal(f->error, 0);
     assert_int_equal(f->result->result.stage, SMTP_STAGE_VERIFY);
-    assert_true(f->result->result.tls_used && !f->result->result.tls_verified);
+    assert_true(f->result->result.tls_used && !tls_verify_succeeded(f->result->result.verify));
     assert_string_equal(f->result->result.tls_reason, "certificate does not match any TLSA record");
     assert_int_equal(f->n_messages, 1);
 }
@@ -473,7 +473,7 @@ static void test_certificate_and_dane(void **state)
     require_certificate(f, TLS1_3_VERSION, true);
     deliver(f, &q);
     assert_delivered(f, true);
-    assert_true(f->result->result.tls_verified);
+    assert_true(tls_verify_succeeded(f->result->result.verify));
     der[size - 1] ^= 1;
     deliver(f, &q);
     assert_int_equal(f->result->result.stage, SMTP_STAGE_VERIFY);

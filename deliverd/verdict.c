@@ -16,7 +16,7 @@ static bool falls_back(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage s
 
 Verdict decision_verdict(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending)
 {
-    const FailureKind tls = want == SMTP_TLS_DANE ? FAILURE_DANE : want == SMTP_TLS_REQUIRED ? FAILURE_TLS : FAILURE_SMTP;
+    const FailureKind tls = want == SMTP_TLS_DANE ? FAILURE_DANE : want >= SMTP_TLS_REQUIRED ? FAILURE_TLS : FAILURE_SMTP;
 
     switch (stage) {
     case SMTP_STAGE_CONNECT:

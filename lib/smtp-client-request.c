@@ -86,13 +86,18 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
         return -EINVAL;
     if (q->want == SMTP_TLS_DANE && (!q->dane_base || q->n_tlsa == 0))
         return -EINVAL;
-    while (q->dane_names && q->dane_names[n_names])
+    while (q->reference.names && q->reference.names[n_names])
         n_names++;
 
     c->request = *q;
     c->request.helo = c->request.server_name = c->request.dane_base = c->request.sender = NULL;
-    c->request.dane_names = c->request.recipients = NULL;
+    c->request.reference.names = c->request.recipients = NULL;
+    c->request.reference.insecure_name = NULL;
     c->request.tlsa = NULL;
+    if (q->authorities && X509_STORE_up_ref(q->authorities) != 1) {
+        c->request.authorities = NULL;
+        return -ENOMEM;
+    }
     r = copy_string(&c->request.helo, q->helo);
     if (r >= 0)
         r = copy_string(&c->request.server_name, q->server_name);
@@ -101,7 +106,9 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
     if (r >= 0)
         r = copy_string(&c->request.sender, q->sender);
     if (r >= 0)
-        r = copy_strings(&c->request.dane_names, q->dane_names, n_names);
+        r = copy_strings(&c->request.reference.names, q->reference.names, n_names);
+    if (r >= 0)
+        r = copy_string(&c->request.reference.insecure_name, q->reference.insecure_name);
     if (r >= 0)
         r = copy_strings(&c->request.recipients, q->recipients, q->n_recipients);
     if (r >= 0)
@@ -119,7 +126,9 @@ void smtp_client_free_request(SmtpClient *c)
     free((char *) c->request.server_name);
     free((char *) c->request.dane_base);
     free((char *) c->request.sender);
-    free_strings(c->request.dane_names);
+    free_strings(c->request.reference.names);
+    free((char *) c->request.reference.insecure_name);
+    X509_STORE_free(c->request.authorities);
     free_strings(c->request.recipients);
     free((void *) c->request.tlsa);
     free(c->tlsa_data);

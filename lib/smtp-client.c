@@ -108,7 +108,7 @@ static int send_helo(SmtpClient *c)
 
 static bool requires_tls(const SmtpClient *c)
 {
-    return c->request.want == SMTP_TLS_REQUIRED || c->request.want == SMTP_TLS_DANE;
+    return c->request.want >= SMTP_TLS_REQUIRED;
 }
 
 static void ehlo_accepted(SmtpClient *c, const SmtpReply *reply)
@@ -151,9 +151,12 @@ static void start_tls(SmtpClient *c, const SmtpReply *reply)
 
     enter(c, STEP_HANDSHAKE);
     if (r >= 0 && c->request.want == SMTP_TLS_DANE)
-        r = tls_dane_arm(ssl, c->request.dane_base, c->request.dane_names, c->request.tlsa, c->request.n_tlsa);
-    else if (r >= 0 && c->request.server_name)
-        r = SSL_set_tlsext_host_name(ssl, c->request.server_name) == 1 ? 0 : -ENOMEM;
+        r = tls_dane_arm(ssl, c->request.dane_base, c->request.reference.names, c->request.tlsa, c->request.n_tlsa);
+    else if (r >= 0) {
+        r = tls_verify_arm(ssl, c->request.authorities);
+        if (r >= 0 && c->request.server_name && SSL_set_tlsext_host_name(ssl, c->request.server_name) != 1)
+            r = -ENOMEM;
+    }
     if (r >= 0)
         r = stream_start_tls(c->stream, ssl, false);
     if (r >= 0)
@@ -171,12 +174,11 @@ static void secured(SmtpClient *c)
 
     c->result.tls_used = true;
     tls_facts(ssl, &c->result.tls);
-    if (c->request.want == SMTP_TLS_DANE) {
-        if (tls_dane_result(ssl, &c->result.tls_reason) < 0) {
-            end_because(c, SMTP_STAGE_VERIFY, 0, c->result.tls_reason, true);
-            return;
-        }
-        c->result.tls_verified = true;
+    c->result.verify = c->request.want == SMTP_TLS_DANE ? tls_dane_result(ssl) : tls_verify_result(ssl, &c->request.reference);
+    if (c->request.want >= SMTP_TLS_VERIFY && !tls_verify_succeeded(c->result.verify)) {
+        c->result.tls_reason = tls_verify_explain(c->result.verify);
+        end_because(c, SMTP_STAGE_VERIFY, 0, c->result.tls_reason, true);
+        return;
     }
     /* RFC 3207, section 4.2: what was said in the clear is forgotten. */
     enter(c, STEP_EHLO);

@@ -9,6 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "smtp-reply.h"
+#include "tls-verify.h"
 #include "tls.h"
 
 #define SMTP_CLIENT_RECIPIENTS_MAX 1000
@@ -17,7 +18,8 @@ typedef enum SmtpTlsWant {
     SMTP_TLS_NO,            /* STARTTLS is not used */
     SMTP_TLS_IF_OFFERED,    /* used when offered; otherwise clear */
     SMTP_TLS_REQUIRED,      /* no MAIL without it */
-    SMTP_TLS_DANE,          /* required, and authenticated by the TLSA records */
+    SMTP_TLS_VERIFY,        /* required, and the peer verified by the authorities, for one of the names */
+    SMTP_TLS_DANE,          /* required, and the peer authenticated by the TLSA records */
 } SmtpTlsWant;
 
 typedef enum SmtpStage { /* where a failure happened */
@@ -41,8 +43,9 @@ typedef struct SmtpRequest {
     const char *server_name; /* SNI without DANE; NULL: none */
     SmtpTlsWant want;
     SSL_CTX *tls;                   /* needed unless SMTP_TLS_NO */
+    X509_STORE *authorities;        /* whom the peer is verified by, whatever is wanted, but for DANE; NULL: nobody knows */
+    TlsReference reference;         /* which names it may have; with DANE, its names beside dane_base */
     const char *dane_base;          /* SMTP_TLS_DANE: TLSA base domain (SNI, reference name) … */
-    const char *const *dane_names;  /* … more reference names, NULL-ended */
     const TlsaRecord *tlsa;         /* … and the usable records */
     size_t n_tlsa;
     const char *sender; /* "" for the null reverse-path */
@@ -59,9 +62,10 @@ typedef struct SmtpResult {
     SmtpStage stage; /* SMTP_STAGE_DONE: the final dot was answered 2xx for at least one recipient */
     SmtpReply reply; /* the deciding reply or reason */
     const SmtpReply *recipients; /* one per recipient; code 2xx only when the message was taken for it. */
-    bool tls_offered, tls_used, tls_verified; /* verified: by DANE */
+    bool tls_offered, tls_used;
+    TlsVerify verify; /* TLS_VERIFY_NONE unless tls_used */
     TlsFacts tls;
-    const char *tls_reason; /* why a handshake or verification failed; "" */
+    const char *tls_reason; /* why the handshake, or a verification that was wanted, failed; "" */
 } SmtpResult;               /* valid during the callback */
 
 typedef struct SmtpClient SmtpClient;

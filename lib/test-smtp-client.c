@@ -446,6 +446,9 @@ static void test_refusals(void **state)
         {{GREET, EHLO("250-STARTTLS\r\n"), {"STARTTLS", "220 go\r\n250 injected\r\n"}}, SMTP_TLS_IF_OFFERED, SMTP_STAGE_HANDSHAKE, 0, "unencrypted data", 0},
         {{GREET, EHLO("250-STARTTLS\r\n"), {"STARTTLS", "220 go\r\n", CLOSE}}, SMTP_TLS_DANE, SMTP_STAGE_HANDSHAKE, 0, "connection closed", 0},
         {{GREET, EHLO("250-STARTTLS\r\n"), TLS, QUIT}, SMTP_TLS_DANE, SMTP_STAGE_VERIFY, 0, "certificate does not match", 0},
+        {{GREET, EHLO(""), QUIT}, SMTP_TLS_VERIFY, SMTP_STAGE_STARTTLS_OFFER, 0, "", 0},
+        {{GREET, EHLO("250-STARTTLS\r\n"), {"STARTTLS", "454 later\r\n"}, QUIT}, SMTP_TLS_VERIFY, SMTP_STAGE_STARTTLS, 454, "later", 454},
+        {{GREET, EHLO("250-STARTTLS\r\n"), TLS, QUIT}, SMTP_TLS_VERIFY, SMTP_STAGE_VERIFY, 0, "the enabled authorities are not known", 0},
         {{GREET, EHLO(""), {"MAIL", "553 no\r\n"}, QUIT}, SMTP_TLS_NO, SMTP_STAGE_MAIL, 553, "no", 553},
         {{GREET, EHLO(""), {"MAIL", "250 OK\r\n", CLOSE}}, SMTP_TLS_NO, SMTP_STAGE_RCPT, 0, "", 0},
         {{GREET, EHLO(""), {"MAIL", "250 OK\r\n"}, {"RCPT", "421 bye\r\n", CLOSE}}, SMTP_TLS_NO, SMTP_STAGE_RCPT, 421, "bye", 421},
@@ -505,9 +508,57 @@ static void test_dane(void **state)
     q.n_tlsa = 1;
     run(f, script, &q);
     expect_result(f, SMTP_STAGE_DONE, 250, "");
-    assert_true(f->result.tls_verified && f->result.tls_used && f->result.tls_offered);
+    assert_true(f->result.tls_used && f->result.tls_offered);
+    assert_int_equal(f->result.verify, TLS_VERIFY_DANE);
     assert_string_equal(f->version, "TLSv1.3");
     assert_string_equal(f->tls_reason, "");
+}
+
+/* The certificate is self-signed, so it is its own authority. What is not verified is delivered all the same where that is not
+ * wanted, and said. */
+static void test_authorities(void **state)
+{
+    static const struct {
+        SmtpTlsWant want;
+        bool enabled;
+        const char *name, *insecure_name;
+        SmtpStage stage;
+        TlsVerify verify;
+    } rows[] = {
+        {SMTP_TLS_VERIFY, true, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_PKIX},
+        {SMTP_TLS_VERIFY, true, "other.example", HOST, SMTP_STAGE_DONE, TLS_VERIFY_PKIX_MX_INSECURE},
+        {SMTP_TLS_VERIFY, true, "other.example", NULL, SMTP_STAGE_VERIFY, TLS_VERIFY_NAME_MISMATCH},
+        {SMTP_TLS_VERIFY, false, HOST, NULL, SMTP_STAGE_VERIFY, TLS_VERIFY_SELF_SIGNED},
+        {SMTP_TLS_REQUIRED, true, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_PKIX},
+        {SMTP_TLS_REQUIRED, false, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_SELF_SIGNED},
+        {SMTP_TLS_IF_OFFERED, true, "other.example", NULL, SMTP_STAGE_DONE, TLS_VERIFY_NAME_MISMATCH},
+    };
+    static const Line delivered[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO(""), REST, END},
+                      refused[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, QUIT, END};
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        const char *const names[] = {rows[i].name, NULL};
+        X509_STORE *authorities = X509_STORE_new();
+        SmtpRequest q;
+        Fixture *f;
+        void *p;
+
+        assert_int_equal(setup(&p), 0);
+        f = p;
+        if (rows[i].enabled)
+            assert_int_equal(X509_STORE_add_cert(authorities, f->certificate->x509), 1);
+        q = request(f);
+        q.want = rows[i].want;
+        q.authorities = authorities;
+        q.reference = (TlsReference) {.names = names, .insecure_name = rows[i].insecure_name};
+        run(f, rows[i].stage == SMTP_STAGE_DONE ? delivered : refused, &q);
+        assert_int_equal(f->result.stage, rows[i].stage);
+        assert_int_equal(f->result.verify, rows[i].verify);
+        assert_int_equal(rows[i].stage == SMTP_STAGE_VERIFY, *f->tls_reason != '\0');
+        assert_int_equal(rows[i].stage == SMTP_STAGE_DONE, strstr(f->commands, "MAIL") != NULL);
+        assert_int_equal(teardown(&p), 0);
+        X509_STORE_free(authorities);
+    }
 }
 
 /* What the server offered in the clear does not count any more (RFC 3207, section 4.2). */
@@ -618,6 +669,7 @@ int main(void)
         client_test(test_recipients_apart),
         cmocka_unit_test(test_refusals),
         client_test(test_dane),
+        cmocka_unit_test(test_authorities),
         client_test(test_offers_in_the_clear_are_forgotten),
         client_test(test_many_recipients),
         client_test(test_answers_ahead),

@@ -160,14 +160,14 @@ static SSL_CTX *server_context(const int *chain)
     return ctx;
 }
 
-static int verify(const Handshake *h, const char **ret_reason)
+static TlsVerify verify(const Handshake *h)
 {
     const char *const names[] = {h->name, NULL};
     TlsaRecord records[RECORDS_MAX];
     uint8_t *data[RECORDS_MAX];
     SSL_CTX *client_ctx = NULL, *server_ctx;
     SSL *client, *server;
-    int r;
+    TlsVerify v;
 
     for (size_t i = 0; i < h->n_records; i++) {
         records[i] = (TlsaRecord){h->records[i].usage, h->records[i].selector, h->records[i].mtype};
@@ -181,14 +181,14 @@ static int verify(const Handshake *h, const char **ret_reason)
     assert_int_equal(tls_dane_arm(client, BASE, names, records, h->n_records), 0);
     shake(client, server);
     assert_string_equal(SSL_get_servername(server, TLSEXT_NAMETYPE_host_name), BASE); /* row 46 */
-    r = tls_dane_result(client, ret_reason);
+    v = tls_dane_result(client);
     SSL_free(client);
     SSL_free(server);
     SSL_CTX_free(client_ctx);
     SSL_CTX_free(server_ctx);
     for (size_t i = 0; i < h->n_records; i++)
         free(data[i]);
-    return r;
+    return v;
 }
 
 #define CHAIN {LEAF, INTERMEDIATE, SEND_ROOT}
@@ -236,13 +236,12 @@ static void test_handshakes(void **state)
     };
 
     for (size_t i = 0; i < ELEMENTSOF(handshakes); i++) {
-        const char *reason = "";
-        int r = verify(&handshakes[i], &reason);
+        const TlsVerify v = verify(&handshakes[i]);
 
-        if ((r == 0) != handshakes[i].pass)
-            fail_msg("row %s: %s (%s)", handshakes[i].row, r == 0 ? "passed" : "failed", reason);
-        if (r < 0)
-            assert_string_not_equal(reason, "");
+        if (tls_verify_succeeded(v) != handshakes[i].pass)
+            fail_msg("row %s: %s", handshakes[i].row, tls_verify_to_string(v));
+        if (handshakes[i].pass)
+            assert_int_equal(v, TLS_VERIFY_DANE);
     }
 }
 
@@ -314,16 +313,15 @@ static void test_arm_needs_a_record(void **state)
 static void test_not_armed(void **state)
 {
     SSL_CTX *client_ctx = NULL, *server_ctx = server_context((const int[]){SELF, 0, 0, 0});
-    const char *reason = "";
     SSL *client, *server;
 
     assert_int_equal(tls_client_context_new(&client_ctx, NULL), 0);
     client = SSL_new(client_ctx);
     server = SSL_new(server_ctx);
     shake(client, server);
-    assert_int_equal(tls_dane_result(client, &reason), -EKEYREJECTED);
+    assert_false(tls_verify_succeeded(tls_dane_result(client)));
     SSL_set_verify_result(client, X509_V_OK);
-    assert_int_equal(tls_dane_result(client, &reason), -EKEYREJECTED);
+    assert_int_equal(tls_dane_result(client), TLS_VERIFY_TLSA_MISMATCH);
     SSL_free(client);
     SSL_free(server);
     SSL_CTX_free(client_ctx);

@@ -84,34 +84,15 @@ int tls_dane_arm(SSL *ssl, const char *base_domain, const char *const *names, co
     return n_usable > 0 ? 0 : -EINVAL;
 }
 
-static const char *explain(long error)
+TlsVerify tls_dane_result(SSL *ssl)
 {
-    switch (error) {
-    case X509_V_ERR_DANE_NO_MATCH:
-        return "certificate does not match any TLSA record";
-    case X509_V_ERR_HOSTNAME_MISMATCH:
-        return "certificate is for another host name";
-    default:
-        return X509_verify_cert_error_string(error);
-    }
-}
+    TlsVerify v;
 
-int tls_dane_result(SSL *ssl, const char **ret_reason)
-{
-    long error = SSL_get_verify_result(ssl);
-
-    if (!SSL_get0_peer_certificate(ssl)) {
-        *ret_reason = "peer has no certificate";
-        return -EKEYREJECTED;
-    }
-    if (error != X509_V_OK) {
-        *ret_reason = explain(error);
-        return -EKEYREJECTED;
-    }
+    if (!SSL_get0_peer_certificate(ssl))
+        return TLS_VERIFY_NO_CERTIFICATE;
+    v = tls_verify_from_error(SSL_get_verify_result(ssl), (size_t) MAX(sk_X509_num(SSL_get_peer_cert_chain(ssl)), 0));
+    if (v != TLS_VERIFY_PKIX)
+        return v;
     /* Not armed, or nothing matched although nothing failed. */
-    if (SSL_get0_dane_authority(ssl, NULL, NULL) < 0) {
-        *ret_reason = explain(X509_V_ERR_DANE_NO_MATCH);
-        return -EKEYREJECTED;
-    }
-    return 0;
+    return SSL_get0_dane_authority(ssl, NULL, NULL) < 0 ? TLS_VERIFY_TLSA_MISMATCH : TLS_VERIFY_DANE;
 }

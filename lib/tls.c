@@ -22,6 +22,9 @@ static const char *const tls_level_table[] = {
     [TLS_LEVEL_NO] = "No",
     [TLS_LEVEL_PREFERRED] = "Preferred",
     [TLS_LEVEL_REQUIRED] = "Required",
+    [TLS_LEVEL_PREFERRED_VERIFY] = "Preferred-Verify",
+    [TLS_LEVEL_REQUIRED_VERIFY] = "Required-Verify",
+    [TLS_LEVEL_REQUIRED_VERIFY_HOSTED] = "Required-Verify-Hosted",
 };
 
 static const char *const dane_level_table[] = {
@@ -95,6 +98,7 @@ int tls_server_context_new(SSL_CTX **ret, OSSL_LIB_CTX *libctx)
         return -ENOMEM;
     if (SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) != 1)
         return -ENOMEM;
+    tls_verify_prepare_server(ctx);
     *ret = TAKE_PTR(ctx);
     return 0;
 }

@@ -2,19 +2,23 @@
 #pragma once
 
 /* TLS as mail uses it: contexts with the suite's settings, the facts about a session for logs, and DANE verification by OpenSSL's
- * functions (RFC 7672). */
+ * functions (RFC 7672). Verification by authorities is in tls-verify.h. */
 
 #include <openssl/ssl.h>
 #include <stdint.h>
 
 #include "cleanup.h"
 #include "resolve.h"
+#include "tls-verify.h"
 
-/* TLS levels, spec "TLS levels on delivery" (the verifying ones come with the CA lists). Names are the INI values. */
+/* How a destination is delivered to. Names are the INI values. */
 typedef enum TlsLevel {
     TLS_LEVEL_NO,
     TLS_LEVEL_PREFERRED,
     TLS_LEVEL_REQUIRED,
+    TLS_LEVEL_PREFERRED_VERIFY,
+    TLS_LEVEL_REQUIRED_VERIFY,
+    TLS_LEVEL_REQUIRED_VERIFY_HOSTED,
 } TlsLevel;
 const char *tls_level_to_string(TlsLevel l);
 
@@ -47,6 +51,5 @@ bool tlsa_usable(const TlsaRecord *r);
  * names are additional references for DANE-TA. The records are the usable ones. */
 int tls_dane_arm(SSL *ssl, const char *base_domain, const char *const *names, const TlsaRecord *records, size_t n);
 
-/* After the handshake: 0 if the peer is authenticated by DANE, else -EKEYREJECTED with *ret_reason ("certificate does not match
- * any TLSA record …"). */
-int tls_dane_result(SSL *ssl, const char **ret_reason);
+/* After the handshake: TLS_VERIFY_DANE if the peer is authenticated by a record, else what failed. */
+TlsVerify tls_dane_result(SSL *ssl);
