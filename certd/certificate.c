@@ -13,14 +13,6 @@
 
 #include "openssl-cleanup.h"
 
-bool certificate_name_valid(const char *name)
-{
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    size_t n = strlen(name);
-
-    return n > 0 && n <= CERTIFICATE_NAME_MAX && name[0] != '.' && name[0] != '-' && strspn(name, allowed) == n;
-}
-
 /* Keys on disk are not encrypted by a passphrase; OpenSSL must not ask a terminal for one. */
 static int no_passphrase(char *buffer, int size, int writing, void *userdata)
 {

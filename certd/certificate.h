@@ -9,10 +9,10 @@
 #include <openssl/x509.h>
 #include <stdint.h>
 
+#include "certificate-name.h"
 #include "cleanup.h"
 #include "signature-scheme.h"
 
-#define CERTIFICATE_NAME_MAX 64
 #define CERTIFICATE_PEM_MAX (256 * 1024)
 #define CERTIFICATE_CHAIN_MAX 16
 #define CERTIFICATE_SIGNATURE_MAX 1024
@@ -46,9 +46,6 @@ typedef struct Certificate {
     bool export_forbidden;
     char *request; /* PEM; NULL: none was made */
 } Certificate;
-
-/* Letters, digits, '.', '-', '_', not beginning with '.' or '-': fit for a file name, a configuration value, a D-Bus string. */
-bool certificate_name_valid(const char *name);
 
 /* From PEM; what is of another kind in either text is passed over, so both may be the same. -EBADMSG, -EKEYREJECTED (another
  * key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */

@@ -6,12 +6,10 @@
 
 #include <openssl/ssl.h>
 
+#include "certificate-name.h"
 #include "cleanup.h"
 #include "peer-client.h"
 #include "provider/remote-key.h"
-
-/* Bytes, without the NUL. */
-#define CERTIFICATE_NAME_MAX 64
 
 typedef struct CertificateClient CertificateClient;
 

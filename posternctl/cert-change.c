@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Changes of certd's store. Files and passphrases are handed over as descriptors; a private key comes back only encrypted. certd
- * decides what is good; this file must never look into a certificate. */
+ * decides what is good; this file must never judge a certificate. */
 
 #include "file.h"
 #include "invocation.h"
+#include "key-pointer.h"
 #include "passphrase.h"
 #include "verbs.h"
 
@@ -152,19 +153,28 @@ static int put_text(Context *c, const char *path, const char *member, const char
     return output_value(&c->output, TAKE_PTR(object));
 }
 
-/* A call of a name that gives a text. */
-static int get_text(Context *c, const BusMethod *method, const char *name, const char *path, const char *member)
+/* A call of a name that gives a text, which is to go to path and belongs to *ret_reply. */
+static int get_text(Context *c, const BusMethod *method, const char *name, const char *path, sd_bus_message **ret_reply,
+        const char **ret_text)
+{
+    int r;
+
+    r = path ? file_check_absent(path, is_given(c, "force"), &c->failure) : 0;
+    if (r >= 0)
+        r = bus_call(c->bus, method, ret_reply, &c->failure, "s", name);
+    if (r >= 0)
+        r = bus_reply_check(method, sd_bus_message_read(*ret_reply, "s", ret_text), &c->failure);
+    return r;
+}
+
+static int get_and_put_text(Context *c, const BusMethod *method, char *const *arguments, const char *member)
 {
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
     const char *text;
     int r;
 
-    r = path ? file_check_absent(path, is_given(c, "force"), &c->failure) : 0;
-    if (r >= 0)
-        r = bus_call(c->bus, method, &reply, &c->failure, "s", name);
-    if (r >= 0)
-        r = bus_reply_check(method, sd_bus_message_read(reply, "s", &text), &c->failure);
-    return r < 0 ? r : put_text(c, path, member, text);
+    r = get_text(c, method, arguments[0], arguments[1], &reply, &text);
+    return r < 0 ? r : put_text(c, arguments[1], member, text);
 }
 
 /* ---- made here ---- */
@@ -193,12 +203,25 @@ int verb_cert_request(Context *context, char *const *arguments)
 {
     const BusMethod *method = is_given(context, "last") ? &get_request : &create_request;
 
-    return get_text(context, method, arguments[0], arguments[1], "Request");
+    return get_and_put_text(context, method, arguments, "Request");
 }
 
 int verb_cert_export_pem(Context *context, char *const *arguments)
 {
-    return get_text(context, &get_certificate, arguments[0], arguments[1], "Certificate");
+    return get_and_put_text(context, &get_certificate, arguments, "Certificate");
+}
+
+int verb_cert_pointer(Context *context, char *const *arguments)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    _cleanup_free_ char *pointer = NULL;
+    const char *pem;
+    int r;
+
+    r = get_text(context, &get_certificate, arguments[0], arguments[1], &reply, &pem);
+    if (r >= 0)
+        r = bus_reply_check(&get_certificate, key_pointer_from_certificate(arguments[0], pem, &pointer), &context->failure);
+    return r < 0 ? r : put_text(context, arguments[1], "Pointer", pointer);
 }
 
 /* ---- from others ---- */

@@ -7,7 +7,7 @@ _posternctl_verbs() {
         queue) echo list show flush ;;
         dns) echo query ;;
         alert) echo list ;;
-        cert) echo list show create request install add-intermediate import export export-pem rename delete forbid-export tlsa ;;
+        cert) echo list show create request install add-intermediate import export export-pem pointer rename delete forbid-export tlsa ;;
     esac
 }
 
@@ -20,7 +20,7 @@ _posternctl_options() {
         'cert install' | 'cert add-intermediate') echo --incomplete ;;
         'cert import') echo --passphrase-file= --replace --incomplete --forbid-export ;;
         'cert export') echo --passphrase-file= --force ;;
-        'cert export-pem' | 'cert rename' | 'cert delete') echo --force ;;
+        'cert export-pem' | 'cert pointer' | 'cert rename' | 'cert delete') echo --force ;;
         'cert tlsa') echo --host= --port= ;;
     esac
 }
@@ -32,7 +32,7 @@ _posternctl_first() {
     case $1 in
         'queue show') posternctl --no-legend --no-pager queue list 2>/dev/null | head -n 200 | cut -d ' ' -f 1 ;;
         'cert show' | 'cert request' | 'cert install' | 'cert add-intermediate' | 'cert export' | 'cert export-pem' | \
-            'cert rename' | 'cert delete' | 'cert forbid-export' | 'cert tlsa')
+            'cert pointer' | 'cert rename' | 'cert delete' | 'cert forbid-export' | 'cert tlsa')
             posternctl --no-legend --no-pager cert list 2>/dev/null | cut -d ' ' -f 1 ;;
     esac
 }
@@ -86,7 +86,8 @@ _posternctl() {
         COMPREPLY=($(compgen -W 'A AAAA CNAME MX PTR TLSA TXT' -- "$current"))
     else
         case $verb in
-            'cert request' | 'cert install' | 'cert add-intermediate' | 'cert import' | 'cert export' | 'cert export-pem')
+            'cert request' | 'cert install' | 'cert add-intermediate' | 'cert import' | 'cert export' | 'cert export-pem' | \
+            'cert pointer')
                 compopt -o filenames
                 COMPREPLY=($(compgen -f -- "$current")) ;;
         esac

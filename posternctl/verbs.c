@@ -54,6 +54,11 @@ static const VerbOption cert_export_pem_options[] = {
     {},
 };
 
+static const VerbOption cert_pointer_options[] = {
+    {"force", NULL, "replace FILE"},
+    {},
+};
+
 static const VerbOption cert_force_options[] = {
     {"force", NULL, "also while a service uses it"},
     {},
@@ -88,6 +93,8 @@ const Verb posternctl_verbs[] = {
             verb_cert_export},
     {"cert", "export-pem", "NAME [FILE]", "write the chain, which is public", 1, 2, false, cert_export_pem_options,
             verb_cert_export_pem},
+    {"cert", "pointer", "NAME [FILE]", "write what other programs are given instead of the key", 1, 2, false, cert_pointer_options,
+            verb_cert_pointer},
     {"cert", "rename", "NAME NEW-NAME", "give it another name", 2, 2, false, cert_force_options, verb_cert_rename},
     {"cert", "delete", "NAME", "delete it and its key", 1, 1, false, cert_force_options, verb_cert_delete},
     {"cert", "forbid-export", "NAME", "do not export its key any more, for good", 1, 1, false, NULL, verb_cert_forbid_export},

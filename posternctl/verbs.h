@@ -26,6 +26,7 @@ int verb_cert_add_intermediate(Context *context, char *const *arguments);
 int verb_cert_import(Context *context, char *const *arguments);
 int verb_cert_export(Context *context, char *const *arguments);
 int verb_cert_export_pem(Context *context, char *const *arguments);
+int verb_cert_pointer(Context *context, char *const *arguments);
 int verb_cert_rename(Context *context, char *const *arguments);
 int verb_cert_delete(Context *context, char *const *arguments);
 int verb_cert_forbid_export(Context *context, char *const *arguments);

@@ -132,6 +132,7 @@ def test_a_certificate_from_request_to_installation(gate, ctl, mx_certificate):
     details = ctl("cert", "show", "mx", "--json").json
     assert details["State"] == "signed" and details["ChainLength"] == 2 and "192.0.2.1" in details["Names"]
     assert ctl("cert", "export-pem", "mx").text.count("BEGIN CERTIFICATE") == 2
+    assert ctl("cert", "pointer", "mx").text.startswith("-----BEGIN POSTERN KEY-----\n")
     assert ctl("cert", "tlsa", "mx", "--host", "mx.gate.lab").text == f"_25._tcp.mx.gate.lab. IN TLSA {details['TLSA']}\n"
     assert ctl("cert", "install", "demonstration", "mx.pem").status == FAILURE
 
