@@ -56,6 +56,8 @@ struct PeerServer {
     const PeerAccess *access;
     const PeerObject *objects;
     PeerCaller *callers;
+    PeerAdmission admission;
+    bool greets_strangers;
     PeerDropped dropped;
     void *dropped_userdata;
 };
@@ -212,13 +214,25 @@ static const char *server_refuses(const PeerServer *s, uid_t uid, RoleMask roles
         same += c->uid == uid;
         strangers += c->roles == 0;
     }
+    if (roles == 0 && !s->greets_strangers)
+        return "nothing here is for it";
     if (roles == 0 && strangers >= PEER_STRANGERS_MAX)
         return "too many connections of unknown callers";
-    if (same >= PEER_CONNECTIONS_PER_UID_MAX)
+    if (same >= s->admission.connections_per_uid_max)
         return "too many connections of its uid";
-    if (all >= PEER_CONNECTIONS_MAX)
+    if (all >= s->admission.connections_max)
         return "too many connections";
     return NULL;
+}
+
+static int caller_set_priority(PeerCaller *c)
+{
+    int r;
+
+    if (c->server->admission.priority == SD_EVENT_PRIORITY_NORMAL)
+        return 0;
+    r = sd_bus_detach_event(c->bus);
+    return r < 0 ? r : sd_bus_attach_event(c->bus, c->server->event, c->server->admission.priority);
 }
 
 static int caller_new(PeerServer *s, int fd, uid_t uid, RoleMask roles)
@@ -237,6 +251,9 @@ static int caller_new(PeerServer *s, int fd, uid_t uid, RoleMask roles)
     if (c->watch_fd < 0)
         return negative_errno();
     r = bus_direct_new(&c->bus, s->event, TAKE_FD(owned), true, s->description);
+    if (r < 0)
+        return r;
+    r = caller_set_priority(c);
     if (r < 0)
         return r;
     r = sd_bus_add_filter(c->bus, NULL, on_message, c);
@@ -301,13 +318,18 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
     }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0 || length != sizeof(cred))
         return 0;
-    roles = role_from_uid(cred.uid);
+    roles = s->admission.roles(cred.uid, s->admission.userdata);
     reason = server_refuses(s, cred.uid, roles);
     if (!reason && caller_new(s, TAKE_FD(fd), cred.uid, roles) < 0)
         reason = "no resources for its connection";
     if (reason)
         server_report_dropped(s, cred.uid, reason);
     return 0;
+}
+
+static RoleMask roles_of_suite(uid_t uid, void *userdata)
+{
+    return role_from_uid(uid);
 }
 
 int peer_server_new(PeerServer **ret, sd_event *event, int listen_fd, const char *description,
@@ -323,6 +345,13 @@ int peer_server_new(PeerServer **ret, sd_event *event, int listen_fd, const char
     s->event = sd_event_ref(event);
     s->access = access;
     s->objects = objects;
+    s->greets_strangers = true;
+    s->admission = (PeerAdmission) {
+        .roles = roles_of_suite,
+        .connections_max = PEER_CONNECTIONS_MAX,
+        .connections_per_uid_max = PEER_CONNECTIONS_PER_UID_MAX,
+        .priority = SD_EVENT_PRIORITY_NORMAL,
+    };
     s->description = strdup(description);
     if (!s->description)
         return -ENOMEM;
@@ -362,6 +391,22 @@ PeerServer *peer_server_free(PeerServer *s)
     free(s->description);
     free(s);
     return NULL;
+}
+
+int peer_server_set_admission(PeerServer *s, const PeerAdmission *admission)
+{
+    s->admission = *admission;
+    s->greets_strangers = false;
+    return sd_event_source_set_priority(s->accept_source, admission->priority);
+}
+
+void peer_server_readmit(PeerServer *s)
+{
+    for (PeerCaller *c = s->callers; c; c = c->next) {
+        c->roles = s->admission.roles(c->uid, s->admission.userdata);
+        if (c->roles == 0 && !s->greets_strangers && !c->doomed)
+            caller_drop(c, "nothing here is for it any more");
+    }
 }
 
 void peer_server_set_dropped(PeerServer *s, PeerDropped dropped, void *userdata)

@@ -44,6 +44,21 @@ int peer_server_new(PeerServer **ret, sd_event *event, int listen_fd, const char
 PeerServer *peer_server_free(PeerServer *s);
 DEFINE_CLEANUP(PeerServer, peer_server_free);
 
+/* Who is let in at a socket that every user of the host can reach: the server asks by uid when a connection comes, in the place of
+ * role_from_uid(). */
+typedef struct PeerAdmission {
+    RoleMask (*roles)(uid_t uid, void *userdata); /* 0: closed at once, without a greeting, and reported as dropped */
+    void *userdata;
+    unsigned connections_max, connections_per_uid_max; /* in the place of those above */
+    int priority; /* of all that comes in, as sd_event_source_set_priority(); what is greater waits for what is less */
+} PeerAdmission; /* copied */
+
+/* Right after peer_server_new(). */
+int peer_server_set_admission(PeerServer *s, const PeerAdmission *admission);
+/* After a change of what roles() answers: gives every connection its roles anew, and drops those that have none any more. May be
+ * called inside a handler. */
+void peer_server_readmit(PeerServer *s);
+
 /* Called when a peer is dropped for breaking the rules, so that the daemon can log it once. reason is static. */
 typedef void (*PeerDropped)(uid_t uid, const char *reason, void *userdata);
 void peer_server_set_dropped(PeerServer *s, PeerDropped dropped, void *userdata);

@@ -62,5 +62,7 @@ const char *role_to_string(RoleMask roles)
             return role_table[i].name;
     if (roles & ROLE_ROOT)
         return "root";
+    if (roles & ROLE_PROGRAM)
+        return "program";
     return roles & ROLE_SELF ? "self" : "stranger";
 }

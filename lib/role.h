@@ -14,6 +14,7 @@ typedef enum Role {
     ROLE_ALERTD = 1u << 4,
     ROLE_ROOT = 1u << 5,
     ROLE_SELF = 1u << 6, /* this process' own uid, beside what else it is */
+    ROLE_PROGRAM = 1u << 7, /* a program of a user whom a daemon serves; given by a PeerAdmission, no uid has it by itself */
     ROLE_ANYONE = UINT32_MAX,
 } Role;
 

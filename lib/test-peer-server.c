@@ -591,6 +591,59 @@ static void test_stranger(void **state)
     assert_int_equal(host_wait_child(h, pid), 0);
 }
 
+static RoleMask admit(uid_t uid, void *userdata)
+{
+    const RoleMask *roles = userdata;
+
+    return uid == geteuid() ? *roles : 0;
+}
+
+/* A socket for everybody: who is let in is asked when he comes, and again when that has changed. */
+static void test_admission(void **state)
+{
+    Host *h = *state;
+    RoleMask roles = ROLE_SELF;
+    const PeerAdmission admission = {
+        .roles = admit,
+        .userdata = &roles,
+        .connections_max = 2,
+        .connections_per_uid_max = 2,
+        .priority = SD_EVENT_PRIORITY_NORMAL + 1,
+    };
+    _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *echo = NULL, *refused = NULL;
+    _cleanup_close_ int second = -EBADF, third = -EBADF;
+
+    assert_int_equal(peer_server_set_admission(h->server, &admission), 0);
+    bus = host_client(h);
+    echo = host_call(h, bus, TEST_PATH, TEST_INTERFACE, "Echo", "hello");
+    assert_false(sd_bus_message_is_method_error(echo, NULL) > 0);
+    second = host_connect(h);
+    third = host_connect(h);
+    while (h->n_dropped == 0)
+        host_run(h);
+    assert_string_equal(h->dropped_reason, "too many connections of its uid");
+    assert_int_equal(peer_server_connections(h->server), 2);
+
+    roles = ROLE_PROGRAM;
+    peer_server_readmit(h->server);
+    refused = host_call(h, bus, TEST_PATH, TEST_INTERFACE, "Echo", "hello");
+    assert_error(refused, BUS_ERROR_ACCESS_DENIED);
+
+    roles = 0;
+    peer_server_readmit(h->server);
+    host_wait_connections(h, 0);
+    assert_int_equal(h->n_dropped, 3);
+    assert_string_equal(h->dropped_reason, "nothing here is for it any more");
+
+    third = close_fd(third);
+    third = host_connect(h);
+    while (h->n_dropped == 3)
+        host_run(h);
+    assert_string_equal(h->dropped_reason, "nothing here is for it");
+    assert_int_equal(peer_server_connections(h->server), 0);
+}
+
 static int busctl(Host *h, const char *verb, const char *a, const char *b, const char *c, const char *d)
 {
     char address[128];
@@ -640,6 +693,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unread_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busctl, setup, teardown),
     };
     sigset_t mask;
