@@ -8,6 +8,7 @@
 
 #include "bus-error.h"
 #include "certificate-details.h"
+#include "client.h"
 #include "operation-bus.h"
 #include "signer.h"
 
@@ -18,6 +19,12 @@ const PeerAccess certd_peer_access[] = {
     {CERTD_PEER_INTERFACE, "GetCertificate", ROLE_SMTPD | ROLE_DELIVERD},
     {CERTD_INTERFACE, NULL, ROLE_ROOT | ROLE_SELF},
     {DAEMON_INTERFACE, NULL, ROLE_ROOT | ROLE_SELF},
+    {},
+};
+
+const PeerAccess certd_program_access[] = {
+    {CERTD_PEER_INTERFACE, "Sign", ROLE_PROGRAM},
+    {CERTD_PEER_INTERFACE, "GetCertificate", ROLE_PROGRAM},
     {},
 };
 
@@ -50,27 +57,25 @@ static int no_such_certificate(sd_bus_error *error, const char *name)
     return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "There is no certificate '%s'.", name);
 }
 
-/* ---- for the services ---- */
+/* ---- for the services and for programs ---- */
 
 static int method_peer_get_certificate(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
     Manager *manager = userdata;
-    PeerCaller *caller = peer_server_caller(manager->server, m);
-    const ServiceConf *service = caller ? certd_conf_service(manager->conf, peer_caller_roles(caller)) : NULL;
     const Certificate *c;
     const char *name;
+    Client client;
     int r;
 
     r = sd_bus_message_read(m, "s", &name);
     if (r < 0)
         return r;
-    if (!service)
-        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd and deliverd use certificates.");
-    /* Of no use to a service that cannot sign with it, and better said now than in each handshake. */
-    if (certificate_name_valid(name) && !service_conf_may_use(service, name))
-        return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s in certd.conf.", name,
-                service->name);
+    if (client_from_message(&client, manager, m) < 0)
+        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd, deliverd and programs use certificates.");
+    /* Of no use to a client that cannot sign with it, and better said now than in each handshake. */
+    if (certificate_name_valid(name) && !client_may_use(&client, name))
+        return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s.", name, client.name);
     c = store_find(manager->store, name);
     if (!c)
         return no_such_certificate(error, name);
@@ -83,7 +88,8 @@ static int method_peer_get_certificate(sd_bus_message *m, void *userdata, sd_bus
     r = sd_bus_message_append_array(reply, 'y', c->pem, c->pem_size);
     if (r < 0)
         return r;
-    manager_certificate_used(manager, service, c);
+    if (client.service)
+        manager_certificate_used(manager, client.service, c);
     return sd_bus_send(NULL, reply, NULL);
 }
 
@@ -322,6 +328,7 @@ void certd_bus_objects(Manager *m)
     const PeerObject people = {CERTD_PATH, CERTD_INTERFACE, public_vtable, m};
     const PeerObject daemon = {CERTD_PATH, DAEMON_INTERFACE, daemon_vtable, &m->control};
 
+    m->program_objects[0] = peer;
     m->peer_objects[0] = peer;
     m->peer_objects[1] = people;
     m->peer_objects[2] = daemon;

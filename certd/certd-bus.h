@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* certd on the buses: org.postern.Cert1.Peer for smtpd and deliverd, org.postern.Cert1 for people, org.postern.Daemon1. */
+/* certd on the buses: org.postern.Cert1.Peer for smtpd, deliverd and programs, org.postern.Cert1 for people, org.postern.Daemon1. */
 
 #include "certd-manager.h"
 
@@ -11,10 +11,12 @@
 
 /* Who may call what on the peer socket. */
 extern const PeerAccess certd_peer_access[];
+/* … on the programs' socket. */
+extern const PeerAccess certd_program_access[];
 /* What only root may call on the system bus. */
 extern const PeerAccess certd_bus_root_only[];
 
-/* Fills m->peer_objects and m->bus_objects. */
+/* Fills m->peer_objects, m->program_objects and m->bus_objects. */
 void certd_bus_objects(Manager *m);
 
 /* For Daemon1.Describe(); userdata: the Manager. */

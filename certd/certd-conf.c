@@ -13,8 +13,8 @@
 #define BURST_DEFAULT 4000
 
 static const ServiceConf services[SERVICES_MAX] = {
-    {.name = "smtpd", .role = ROLE_SMTPD, .side = TLS_SIDE_SERVER},
-    {.name = "deliverd", .role = ROLE_DELIVERD, .side = TLS_SIDE_CLIENT},
+    {.name = "smtpd", .role = ROLE_SMTPD, .side = TLS_SIDE_SERVER, .use = USE_LISTENER},
+    {.name = "deliverd", .role = ROLE_DELIVERD, .side = TLS_SIDE_CLIENT, .use = USE_DELIVERY},
 };
 
 static int parse_certificates(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)

@@ -6,6 +6,7 @@
 #include "conf.h"
 #include "role.h"
 #include "tls-signable.h"
+#include "use.h"
 
 /* A service that TLS handshakes are signed for. The table of those there are is in certd-conf.c; a connection is one's by its
  * role. */
@@ -13,6 +14,7 @@ typedef struct ServiceConf {
     const char *name; /* as in [Service NAME] */
     Role role;
     TlsSide side;        /* it signs as this side only */
+    UseKind use;         /* what is assigned to this, it may use, too */
     char **certificates; /* NULL-ended names, or NULL */
 } ServiceConf;
 

@@ -14,6 +14,8 @@
 
 #define THREADS 2
 #define JOBS_MAX 4096
+#define PROGRAM_THREADS 1
+#define PROGRAM_JOBS_MAX 256
 #define OPERATIONS_MAX 16
 
 static uint64_t now_realtime(void)
@@ -58,10 +60,18 @@ int manager_new(Manager **ret)
     m->root = "";
     m->control = (DaemonControl) {.reload = control_reload, .describe = certd_bus_describe, .userdata = m};
     token_bucket_init(&m->refusals, 1, 10);
+    token_bucket_init(&m->program_refusals, 1, 10);
+    token_bucket_init(&m->program_drops, 1, 10);
+    r = assignments_new(&m->assignments);
+    if (r < 0)
+        return r;
     r = daemon_event_new(&m->event, on_stop, on_reload, m);
     if (r < 0)
         return r;
     r = jobs_new(&m->jobs, m->event, THREADS, JOBS_MAX);
+    if (r < 0)
+        return r;
+    r = jobs_new(&m->program_jobs, m->event, PROGRAM_THREADS, PROGRAM_JOBS_MAX);
     if (r < 0)
         return r;
     r = pkcs12_reader_new(&m->pkcs12);
@@ -85,9 +95,12 @@ Manager *manager_free(Manager *m)
     jobs_free(m->operations);
     system_bus_free(m->bus);
     peer_server_free(m->server);
+    peer_server_free(m->programs);
     jobs_free(m->jobs);
+    jobs_free(m->program_jobs);
     peer_client_free(m->alertd);
     store_free(m->store);
+    assignments_free(m->assignments);
     pkcs12_reader_free(m->pkcs12);
     certd_conf_free(m->conf);
     sd_event_unref(m->event);
@@ -96,13 +109,19 @@ Manager *manager_free(Manager *m)
 }
 
 /* What is assigned and is not there is no error: it may be installed later. */
-static void check_assignments(const CertdConf *conf, const Store *store, ConfReport *report)
+static void check_assignments(const Manager *m, ConfReport *report)
 {
+    const Assignments *a = m->assignments;
+
     for (size_t i = 0; i < SERVICES_MAX; i++)
-        for (char **name = conf->services[i].certificates; name && *name; name++)
-            if (!store_find(store, *name))
+        for (char **name = m->conf->services[i].certificates; name && *name; name++)
+            if (!store_find(m->store, *name))
                 (void) conf_report_add(report, CONF_WARNING, NULL, 0,
-                        "Certificate '%s' is assigned to %s, but it is not in the store", *name, conf->services[i].name);
+                        "Certificate '%s' is assigned to %s, but it is not in the store", *name, m->conf->services[i].name);
+    for (size_t i = 0; i < a->n; i++)
+        if (!store_find(m->store, a->items[i].certificate))
+            (void) conf_report_add(report, CONF_WARNING, NULL, 0,
+                    "Certificate '%s' is assigned to %s, but it is not in the store", a->items[i].certificate, a->items[i].use);
 }
 
 int manager_load_conf(Manager *m)
@@ -120,16 +139,59 @@ int manager_load_conf(Manager *m)
     return 0;
 }
 
+/* Handshakes that a service has begun with what was its until now shall end well. A program's user has lost it at once. */
+static void remember_former(Manager *m, const Assignments *now)
+{
+    const Assignments *before = m->assignments;
+    uint64_t usec = 0;
+
+    (void) sd_event_now(m->event, CLOCK_MONOTONIC, &usec);
+    for (size_t i = 0; i < before->n; i++) {
+        const Assignment *a = &before->items[i];
+        FormerAssignment *f = &m->former[m->next_former];
+
+        if (a->kind == USE_USER || assignments_permit(now, a->certificate, a->kind, 0))
+            continue;
+        *f = (FormerAssignment) {.kind = a->kind, .until_usec = usec + STORE_RETIRED_USEC};
+        strcpy(f->certificate, a->certificate);
+        m->next_former = (m->next_former + 1) % FORMER_ASSIGNMENTS_MAX;
+    }
+}
+
+/* Both or neither. Returns 1 if something is different now. */
+static int load_files(Manager *m, char **reterr_reason)
+{
+    _cleanup_(assignments_freep) Assignments *fresh = NULL;
+    bool changed;
+    int r;
+
+    r = assignments_load(&fresh, m->store, reterr_reason);
+    if (r < 0)
+        return r;
+    r = store_load(m->store, reterr_reason);
+    if (r < 0)
+        return r;
+    changed = !assignments_equal(fresh, m->assignments);
+    if (changed) {
+        remember_former(m, fresh);
+        assignments_free(m->assignments);
+        m->assignments = TAKE_PTR(fresh);
+        if (m->programs)
+            peer_server_readmit(m->programs);
+    }
+    if (r > 0 || changed)
+        m->generation = MAX(now_realtime(), m->generation + 1);
+    return r > 0 || changed;
+}
+
 static int load_store(Manager *m)
 {
     _cleanup_free_ char *reason = NULL;
     int r;
 
-    r = store_load(m->store, &reason);
+    r = load_files(m, &reason);
     if (r < 0)
         return log_error_errno(r, "Failed to load the key store: %s", reason ?: strerror(-r));
-    if (r > 0)
-        m->generation = MAX(now_realtime(), m->generation + 1);
     return r;
 }
 
@@ -189,7 +251,7 @@ int manager_open_store(Manager *m, const char *path)
     r = conf_report_new(&report);
     if (r < 0)
         return r;
-    check_assignments(m->conf, m->store, report);
+    check_assignments(m, report);
     daemon_log_report(report);
     return 0;
 }
@@ -199,6 +261,49 @@ static void on_dropped(uid_t uid, const char *reason, void *userdata)
     const LogField fields[] = {{"POSTERN_PEER", role_to_string(role_from_uid(uid))}, {"POSTERN_REASON", reason}};
 
     log_event(LOG_WARNING, PEER_DROPPED_ID, fields, ELEMENTSOF(fields), "Dropped a connection of uid %u: %s", uid, reason);
+}
+
+/* Of connections that anybody may make without end. */
+static void on_program_dropped(uid_t uid, const char *reason, void *userdata)
+{
+    Manager *m = userdata;
+    uint64_t now = 0;
+
+    (void) sd_event_now(m->event, CLOCK_MONOTONIC, &now);
+    if (token_bucket_try(&m->program_drops, now))
+        on_dropped(uid, reason, m);
+}
+
+static RoleMask program_roles(uid_t uid, void *userdata)
+{
+    const Manager *m = userdata;
+
+    return assignments_user(m->assignments, uid) ? ROLE_PROGRAM : 0;
+}
+
+static int serve_programs(Manager *m)
+{
+    const PeerAdmission admission = {
+        .roles = program_roles,
+        .userdata = m,
+        .connections_max = PROGRAMS_CONNECTIONS_MAX,
+        .connections_per_uid_max = PROGRAMS_CONNECTIONS_PER_UID_MAX,
+        .priority = PROGRAMS_PRIORITY,
+    };
+    _cleanup_close_ int fd = -EBADF;
+    int r;
+
+    fd = daemon_take_fd("programs");
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    r = peer_server_new(&m->programs, m->event, fd, "certd", certd_program_access, m->program_objects);
+    if (r < 0)
+        return r;
+    (void) TAKE_FD(fd);
+    peer_server_set_dropped(m->programs, on_program_dropped, m);
+    return peer_server_set_admission(m->programs, &admission);
 }
 
 int manager_serve(Manager *m)
@@ -215,6 +320,9 @@ int manager_serve(Manager *m)
         return log_error_errno(r, "Failed to serve the peer socket: %m");
     (void) TAKE_FD(fd);
     peer_server_set_dropped(m->server, on_dropped, m);
+    r = serve_programs(m);
+    if (r < 0)
+        return log_error_errno(r, "Failed to serve the programs' socket: %m");
     r = system_bus_new(&m->bus, m->event, "org.postern.Cert1", "postern-certd", m->bus_objects, certd_bus_root_only);
     if (r < 0)
         return log_error_errno(r, "Failed to prepare the system bus: %m");
@@ -230,17 +338,15 @@ static int reload(Manager *m, ConfReport *report)
     r = certd_conf_load(&conf, m->root, report);
     if (r < 0)
         return r;
-    r = store_load(m->store, &reason);
+    r = load_files(m, &reason);
     if (r < 0) {
         (void) conf_report_add(report, CONF_ERROR, NULL, 0, "Key store: %s", reason ?: strerror(-r));
         return r;
     }
-    if (r > 0)
-        m->generation = MAX(now_realtime(), m->generation + 1);
     certd_conf_free(m->conf);
     m->conf = TAKE_PTR(conf);
     memset(m->demonstrated, 0, sizeof(m->demonstrated));
-    check_assignments(m->conf, m->store, report);
+    check_assignments(m, report);
     return 0;
 }
 
@@ -274,9 +380,9 @@ void manager_certificate_used(Manager *m, const ServiceConf *service, const Cert
             || asprintf(&body,
                        "The self-signed certificate \"%s\" (%s), made at the first start, is in use by %s. Mail flows, encrypted, but no peer can "
                        "verify who this host is.\n\n"
-                       "Install a certificate of an authority and name it in /etc/postern/certd.conf, or publish this TLSA record in a zone that "
-                       "is signed:\n\n    _25._tcp.NAME-OF-THIS-HOST. IN TLSA %s\n",
-                       c->name, c->subject, service->name, tlsa)
+                       "Install a certificate of an authority and give it to %s:\n\n    posternctl cert assign NAME %s\n\n"
+                       "or publish this TLSA record in a zone that is signed:\n\n    _25._tcp.NAME-OF-THIS-HOST. IN TLSA %s\n",
+                       c->name, c->subject, service->name, service->name, service->use == USE_LISTENER ? "listener:public" : "delivery", tlsa)
                     < 0)
         return;
     alert_raise(m->alertd, ALERT_INFO, ALERT_CERTIFICATE, summary, summary, body);

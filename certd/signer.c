@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The signing requests. It signs only for a service that certd.conf gives the key to, only for that service's side of a
- * handshake, and only what tls_signable() recognizes. Everything else is an error to the caller, a line in the journal and an
- * alert: a service that asks for it is broken or not its own master.
+/* The signing requests. It signs only for a client that may use the key, only for that client's side of a handshake, and only
+ * what tls_signable() recognizes. Everything else is an error to the caller, a line in the journal and an alert: who asks for it
+ * is broken or not its own master.
  *
  * A connection that asks too fast is slowed: its requests wait in its queue, in order, for the tokens of its bucket. */
 
@@ -14,13 +14,14 @@
 #include "alert.h"
 #include "bus-error.h"
 #include "catalog-ids.h"
-#include "certd-manager.h"
+#include "client.h"
 #include "log.h"
 
 /* A request that could not be answered at once. */
 typedef struct SignRequest {
     TAILQ_ENTRY(SignRequest) entry; /* while delayed */
     Manager *manager;
+    Jobs *jobs;
     PeerPending *pending;
     Certificate *certificate;
     const SignatureScheme *scheme;
@@ -51,20 +52,21 @@ static SignRequest *request_free(SignRequest *r)
 }
 DEFINE_CLEANUP(SignRequest, request_free);
 
-static int request_new(SignRequest **ret, Manager *manager, sd_bus_message *call, const SignRequest *from, sd_bus_error *error)
+static int request_new(SignRequest **ret, const Client *client, sd_bus_message *call, const SignRequest *from, sd_bus_error *error)
 {
     _cleanup_(peer_pending_freep) PeerPending *pending = NULL;
     SignRequest *request;
     int r;
 
-    r = peer_pending_new(&pending, manager->server, call, from->size, error);
+    r = peer_pending_new(&pending, client->server, call, from->size, error);
     if (r < 0)
         return r;
     request = malloc(sizeof(SignRequest));
     if (!request)
         return -ENOMEM;
     *request = (SignRequest) {
-        .manager = manager,
+        .manager = client->manager,
+        .jobs = client_jobs(client),
         .pending = TAKE_PTR(pending),
         .certificate = certificate_ref(from->certificate),
         .scheme = from->scheme,
@@ -98,13 +100,14 @@ static void link_destroy(void *data)
 
 static int on_due(sd_event_source *source, uint64_t usec, void *userdata);
 
-/* The caller's state, made at its first request. */
-static int link_get(SignerLink **ret, Manager *manager, PeerCaller *caller)
+/* The client's state, made at its first request. */
+static int link_get(SignerLink **ret, const Client *client)
 {
     _cleanup_(link_freep) SignerLink *l = NULL;
+    Manager *manager = client->manager;
     int r;
 
-    *ret = peer_caller_data(caller);
+    *ret = peer_caller_data(client->caller);
     if (*ret)
         return 0;
     l = calloc(1, sizeof(SignerLink));
@@ -114,9 +117,11 @@ static int link_get(SignerLink **ret, Manager *manager, PeerCaller *caller)
     l->manager = manager;
     token_bucket_init(&l->bucket, manager->conf->rate, manager->conf->burst);
     r = sd_event_add_time(manager->event, &l->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_due, l);
+    if (r >= 0)
+        r = sd_event_source_set_priority(l->timer, client_priority(client));
     if (r < 0)
         return r;
-    peer_caller_attach(caller, l, link_destroy);
+    peer_caller_attach(client->caller, l, link_destroy);
     *ret = TAKE_PTR(l);
     return 0;
 }
@@ -124,31 +129,32 @@ static int link_get(SignerLink **ret, Manager *manager, PeerCaller *caller)
 /* ---- may it? ---- */
 
 /* Once for each kind of refusal and a short while: a flood of refusals must not become a flood of log lines. */
-static void report_refusal(Manager *manager, const ServiceConf *service, const char *name, const char *reason)
+static void report_refusal(const Client *client, const char *name, const char *reason)
 {
-    const LogField fields[] = {{"POSTERN_PEER", service->name}, {"POSTERN_CERTIFICATE", name}, {"POSTERN_REASON", reason}};
+    const LogField fields[] = {{"POSTERN_PEER", client->name}, {"POSTERN_CERTIFICATE", name}, {"POSTERN_REASON", reason}};
     _cleanup_free_ char *summary = NULL;
+    Manager *manager = client->manager;
     uint64_t now;
 
     manager->n_refused++;
     (void) sd_event_now(manager->event, CLOCK_MONOTONIC, &now);
-    if (!token_bucket_try(&manager->refusals, now))
+    if (!token_bucket_try(client_refusals(client), now))
         return;
     log_event(LOG_WARNING, SIGNATURE_REFUSED_ID, fields, ELEMENTSOF(fields),
-            "Refused to sign for %s with the key of certificate '%s': %s", service->name, name, reason);
-    if (asprintf(&summary, "%s asked certd for a signature that it must not have", service->name) >= 0)
-        alert_raise(manager->alertd, ALERT_CRITICAL, ALERT_SYSTEM, service->name, summary,
-                "certd signs TLS handshakes with the keys that a service is configured to use, and nothing else. A request for anything else "
+            "Refused to sign for %s with the key of certificate '%s': %s", client->name, name, reason);
+    if (asprintf(&summary, "%s asked certd for a signature that it must not have", client->name) >= 0)
+        alert_raise(manager->alertd, ALERT_CRITICAL, ALERT_SYSTEM, client->name, summary,
+                "certd signs TLS handshakes with the keys that a service or user is assigned, and nothing else. A request for anything else "
                 "comes from a wrong configuration or from a program that was taken over.\n\n"
                 "To see what was asked for: journalctl MESSAGE_ID=" SIGNATURE_REFUSED_ID "\n");
 }
 
-static int check_message(const ServiceConf *service, const SignRequest *r, char **reterr_reason)
+static int check_message(const Client *client, const SignRequest *r, char **reterr_reason)
 {
     const char *reason = NULL;
     TlsSignable signable;
 
-    if (tls_signable(service->side, r->message, r->size, &signable, &reason) < 0) {
+    if (client_check_message(client, r->message, r->size, &signable, &reason) < 0) {
         *reterr_reason = strdup(reason);
         return -EBADMSG;
     }
@@ -169,8 +175,9 @@ static int check_message(const ServiceConf *service, const SignRequest *r, char 
 }
 
 /* Reads and judges a call. The results point into call and the store. */
-static int request_check(Manager *manager, const ServiceConf *service, sd_bus_message *call, SignRequest *r, sd_bus_error *error)
+static int request_check(const Client *client, sd_bus_message *call, SignRequest *r, sd_bus_error *error)
 {
+    const Store *store = client->manager->store;
     _cleanup_free_ char *reason = NULL;
     const void *spki, *message;
     size_t spki_size;
@@ -197,18 +204,17 @@ static int request_check(Manager *manager, const ServiceConf *service, sd_bus_me
         return sd_bus_error_setf(error, BUS_ERROR_INVALID_ARGUMENT, "Signature scheme 0x%04x is not supported.", scheme);
     if (!certificate_name_valid(name))
         return sd_bus_error_set(error, BUS_ERROR_INVALID_ARGUMENT, "This is no name of a certificate.");
-    if (!service_conf_may_use(service, name)) {
-        report_refusal(manager, service, name, "the certificate is not assigned to it");
+    if (!client_may_use(client, name)) {
+        report_refusal(client, name, "the certificate is not assigned to it");
         return sd_bus_error_setf(error, BUS_ERROR_KEY_NOT_ASSIGNED, "Certificate '%s' is not assigned to %s.", name,
-                service->name);
+                client->name);
     }
-    if (!store_find(manager->store, name))
-        return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "There is no certificate '%s'.", name);
-    r->certificate = store_find_key(manager->store, name, spki);
+    r->certificate = store_find_key(store, name, spki);
     if (!r->certificate)
-        return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE, "Certificate '%s' has another key.", name);
-    if (check_message(service, r, &reason) < 0) {
-        report_refusal(manager, service, name, reason ?: "it is no TLS handshake");
+        return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_CERTIFICATE,
+                store_find(store, name) ? "Certificate '%s' has another key." : "There is no certificate '%s'.", name);
+    if (check_message(client, r, &reason) < 0) {
+        report_refusal(client, name, reason ?: "it is no TLS handshake");
         return sd_bus_error_setf(error, BUS_ERROR_NOT_A_HANDSHAKE, "This is not what TLS signs: %s.",
                 reason ?: "it is no handshake");
     }
@@ -266,7 +272,7 @@ static void request_start(SignRequest *request)
         request_done(request, request_run(request));
         return;
     }
-    r = jobs_submit(request->manager->jobs, request_run, request_done, request);
+    r = jobs_submit(request->jobs, request_run, request_done, request);
     if (r < 0) {
         (void) sd_bus_reply_method_errorf(peer_pending_call(request->pending), BUS_ERROR_LIMIT_EXCEEDED,
                 "Too many signatures are under way.");
@@ -291,7 +297,7 @@ static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
     return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int link_delay(SignerLink *l, SignRequest *request, const ServiceConf *service)
+static int link_delay(SignerLink *l, SignRequest *request, const Client *client)
 {
     bool first = TAILQ_EMPTY(&l->delayed);
 
@@ -299,7 +305,7 @@ static int link_delay(SignerLink *l, SignRequest *request, const ServiceConf *se
     l->manager->n_slowed++;
     if (!l->slowed) {
         l->slowed = true;
-        log_warning("A connection of %s asks for more than %u signatures a second (RatePerSecond=), it is slowed", service->name,
+        log_warning("A connection of %s asks for more than %u signatures a second (RatePerSecond=), it is slowed", client->name,
                 l->manager->conf->rate);
     }
     if (!first)
@@ -311,20 +317,19 @@ static int link_delay(SignerLink *l, SignRequest *request, const ServiceConf *se
 int signer_method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     Manager *manager = userdata;
-    PeerCaller *caller = peer_server_caller(manager->server, m);
-    const ServiceConf *service = caller ? certd_conf_service(manager->conf, peer_caller_roles(caller)) : NULL;
     SignRequest here = {.manager = manager}, *request;
     uint64_t now, delay;
     TokenBucket bucket;
     SignerLink *l;
+    Client client;
     int r;
 
-    if (!service)
-        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd and deliverd have handshakes to sign.");
-    r = link_get(&l, manager, caller);
+    if (client_from_message(&client, manager, m) < 0)
+        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd, deliverd and programs have handshakes to sign.");
+    r = link_get(&l, &client);
     if (r < 0)
         return r;
-    r = request_check(manager, service, m, &here, error);
+    r = request_check(&client, m, &here, error);
     if (r < 0)
         return r;
     (void) sd_event_now(manager->event, CLOCK_MONOTONIC, &now);
@@ -338,13 +343,13 @@ int signer_method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
         manager->n_signed++;
         return reply_signature(m, here.signature, here.signature_size);
     }
-    r = request_new(&request, manager, m, &here, error);
+    r = request_new(&request, &client, m, &here, error);
     if (r < 0)
         return r; /* and what is refused takes no token */
     l->bucket = bucket;
     if (delay > 0) {
         request->due_usec = now + delay;
-        r = link_delay(l, request, service);
+        r = link_delay(l, request, &client);
         return r < 0 ? r : 1;
     }
     request_start(request);

@@ -105,6 +105,11 @@ Store *store_free(Store *s)
     return NULL;
 }
 
+int store_dir_fd(const Store *s)
+{
+    return s->dir_fd;
+}
+
 /* ---- reading ---- */
 
 static int reason_set(char **reterr_reason, const char *name, const char *suffix, const char *reason)
@@ -386,12 +391,36 @@ static int load_list(int dir_fd, CertificateList *l, char **reterr_reason)
     return 0;
 }
 
-/* Keeps the key of a certificate that was replaced, for handshakes that began with it. One that was deleted is gone at once. */
+/* Keeps the key of a certificate that was replaced or renamed, for handshakes that began with it. */
 static void store_retire(Store *s, Certificate *c)
 {
     certificate_unref(s->retired[RETIRED_MAX - 1].certificate);
     memmove(&s->retired[1], &s->retired[0], sizeof(s->retired) - sizeof(s->retired[0]));
     s->retired[0] = (Retired) {.certificate = certificate_ref(c), .until_usec = now_monotonic() + STORE_RETIRED_USEC};
+}
+
+/* One that was deleted is gone at once, with what it had replaced. */
+static void store_forget(Store *s, const char *name)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < RETIRED_MAX; i++)
+        if (s->retired[i].certificate && streq(s->retired[i].certificate->name, name))
+            certificate_unref(s->retired[i].certificate);
+        else
+            s->retired[n++] = s->retired[i];
+    for (; n < RETIRED_MAX; n++)
+        s->retired[n] = (Retired) {};
+}
+
+/* Whether the key has come under a name that was not there before. */
+static bool is_renamed(const Certificate *c, const CertificateList *before, const CertificateList *now)
+{
+    for (size_t i = 0; i < now->n; i++)
+        if (memcmp(now->items[i]->spki_sha256, c->spki_sha256, sizeof(c->spki_sha256)) == 0
+                && !list_find(before, now->items[i]->name))
+            return true;
+    return false;
 }
 
 static bool list_equal(const CertificateList *a, const CertificateList *b)
@@ -425,10 +454,12 @@ int store_load(Store *s, char **reterr_reason)
     s->list = fresh;
     fresh = (CertificateList) {};
     for (size_t i = 0; i < old.n; i++) {
-        Certificate *now = list_find(&s->list, old.items[i]->name);
+        Certificate *c = old.items[i], *now = list_find(&s->list, c->name);
 
-        if (now && memcmp(now->spki_sha256, old.items[i]->spki_sha256, sizeof(now->spki_sha256)) != 0)
-            store_retire(s, old.items[i]);
+        if (!now)
+            store_forget(s, c->name);
+        if (now ? memcmp(now->spki_sha256, c->spki_sha256, sizeof(c->spki_sha256)) != 0 : is_renamed(c, &old, &s->list))
+            store_retire(s, c);
     }
     return 1;
 }
@@ -447,7 +478,7 @@ Certificate *store_find_key(const Store *s, const char *name, const uint8_t spki
 {
     Certificate *c = list_find(&s->list, name);
 
-    if (!c || has_key(c, name, spki_sha256))
+    if (c && has_key(c, name, spki_sha256))
         return c;
     for (size_t i = 0; i < RETIRED_MAX && s->retired[i].certificate; i++)
         if (has_key(s->retired[i].certificate, name, spki_sha256) && now_monotonic() < s->retired[i].until_usec)
@@ -465,6 +496,13 @@ Certificate *store_get(const Store *s, size_t i)
 static bool entry_exists(const Store *s, const char *name)
 {
     return file_exists(s->dir_fd, name, ENTRY_SUFFIX) || file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX);
+}
+
+bool store_exists(Store *s, const char *name)
+{
+    _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
+
+    return certificate_name_valid(name) && entry_exists(s, name);
 }
 
 /* An entry that can be read, in its one file. */

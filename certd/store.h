@@ -27,10 +27,13 @@ int store_load(Store *s, char **reterr_reason);
 
 /* The certificate is the store's until the next store_load(). NULL if there is none. */
 Certificate *store_find(const Store *s, const char *name);
-/* The one that has this key: name's present one, or the one that it replaced at most STORE_RETIRED_USEC ago, for handshakes that
- * began before. */
+/* The one that has this key: name's present one, or one that it replaced, or that had this name before it was renamed, at most
+ * STORE_RETIRED_USEC ago, for handshakes that began before. */
 #define STORE_RETIRED_USEC (60 * USEC_PER_SEC)
 Certificate *store_find_key(const Store *s, const char *name, const uint8_t spki_sha256[32]);
+/* The directory, for what else certd keeps in it; the store's. */
+int store_dir_fd(const Store *s);
+
 /* Sorted by name: pass i from 0 until it returns NULL. */
 Certificate *store_get(const Store *s, size_t i);
 
@@ -38,6 +41,7 @@ Certificate *store_get(const Store *s, size_t i);
 
 /* Each is durable when it returns 0. On failure nothing has changed and *reterr_reason says why (static). -ENOENT, -EEXIST,
  * -E2BIG (too many certificates), those of certificate_new(), those of the file system. */
+bool store_exists(Store *s, const char *name);
 int store_read(Store *s, const char *name, StoreEntry *ret, const char **reterr_reason);
 typedef enum StorePut {
     STORE_PUT_NEW,     /* there must be none of this name */

@@ -77,15 +77,16 @@ class Gateway:
     def reload(self, daemon):
         self.host.systemctl("reload", f"postern-{daemon}.service")
 
-    def call_peer(self, daemon, method, signature="", *arguments, user="root", groups=()):
-        """Call a method of the Peer interface on a daemon's peer socket with busctl, as a user of choice. Bytes become an array."""
+    def call_peer(self, daemon, method, signature="", *arguments, user="root", groups=(), socket=None):
+        """Call a method of the Peer interface on a daemon's peer socket, or another socket of its, with busctl, as a user of choice.
+        Bytes become an array."""
         words = []
         for argument in arguments:
             words += [len(argument), *argument] if isinstance(argument, bytes) else [argument]
         name = INTERFACES[daemon]
         # busctl shows the name of an error only among its debug messages.
-        command = ["env", "SYSTEMD_LOG_LEVEL=debug", "busctl", "--json=short", f"--address=unix:path=/run/postern/{daemon}", "call",
-                   f"org.postern.{name}", f"/org/postern/{name}", f"org.postern.{name}.Peer", method, signature, "--", *words]
+        command = ["env", "SYSTEMD_LOG_LEVEL=debug", "busctl", "--json=short", f"--address=unix:path=/run/postern/{socket or daemon}",
+                   "call", f"org.postern.{name}", f"/org/postern/{name}", f"org.postern.{name}.Peer", method, signature, "--", *words]
         return Answer(self.host.run(command, user=user, groups=groups, check=False))
 
     def flush(self, domain):
