@@ -147,7 +147,7 @@ static int certificate_parse(Certificate *c, const char *key_pem, size_t key_siz
         return -EBADMSG;
     }
     if (key_type_from_pkey(c->key, &c->key_type) < 0) {
-        *reterr_reason = "has a key of an unsupported type (ECDSA P-256, P-384, Ed25519 and RSA from 2048 bits are)";
+        *reterr_reason = "has a key of an unsupported type (ECDSA P-256, P-384, Ed25519, ML-DSA and RSA from 2048 bits are)";
         return -EOPNOTSUPP;
     }
     if (X509_check_private_key(sk_X509_value(chain, 0), c->key) != 1) {

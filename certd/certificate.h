@@ -15,7 +15,7 @@
 
 #define CERTIFICATE_PEM_MAX (256 * 1024)
 #define CERTIFICATE_CHAIN_MAX 16
-#define CERTIFICATE_SIGNATURE_MAX 1024
+#define CERTIFICATE_SIGNATURE_MAX SIGNATURE_SIZE_MAX
 
 /* The one that is made at the first start. */
 #define DEMONSTRATION_NAME "demonstration"

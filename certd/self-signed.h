@@ -26,5 +26,5 @@ bool subject_dns_name_valid(const char *name);
 /* -EINVAL with *reterr_reason (static) if the subject cannot be one, among others for want of any name for the SAN; -EIO. */
 int self_signed_make(const Subject *subject, EVP_PKEY *key, unsigned days, X509 **ret, const char **reterr_reason);
 
-/* The digest that key signs with; NULL for keys that have their own (Ed25519). */
+/* The digest that key signs with; NULL for keys that have their own (Ed25519, ML-DSA). */
 const EVP_MD *signing_digest(EVP_PKEY *key);

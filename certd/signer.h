@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Sign() of org.postern.Cert1.Peer: may this caller have this signature, and when. EC and Ed25519 keys sign at once (30 µs), RSA
- * keys in a thread. */
+/* Sign() of org.postern.Cert1.Peer: may this caller have this signature, and when. EC and Ed25519 keys sign at once (30 µs), the
+ * others in a thread. */
 
 #include <systemd/sd-bus.h>
 

@@ -150,6 +150,30 @@ static void test_key_types(void **state)
     }
 }
 
+/* OpenSSL has them from 3.5 on; before, a clear refusal. */
+static void test_ml_dsa(void **state)
+{
+    static const char *const types[] = {"ml-dsa-44", "ml-dsa-65", "ml-dsa-87"};
+    EVP_KEYMGMT *keymgmt = EVP_KEYMGMT_fetch(NULL, "ML-DSA-65", NULL);
+    const bool available = keymgmt != NULL;
+    Place *p = *state;
+
+    EVP_KEYMGMT_free(keymgmt);
+    for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+        if (available) {
+            create(p, types[i], types[i]);
+            assert_says(p, find(p, types[i])->pem, "openssl x509 -noout -text", "ML-DSA");
+            assert_int_equal(state_of(p, types[i]), CERTIFICATE_SELF_SIGNED);
+        } else {
+            _cleanup_(operation_freep) Operation *o = make(p, OPERATION_CREATE, types[i]);
+
+            o->common_name = strdup("mx.example.org");
+            o->key_type = strdup(types[i]);
+            run(o, -EOPNOTSUPP, "the OpenSSL of this host does not have this type of key");
+        }
+    }
+}
+
 static void test_subject(void **state)
 {
     _cleanup_(operation_freep) Operation *o = NULL;
@@ -379,6 +403,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_key_types),
+        TEST(test_ml_dsa),
         TEST(test_subject),
         TEST(test_refused),
         TEST(test_request),

@@ -11,6 +11,7 @@
 #define EC_ANY (EC_P256 | EC_P384)
 #define ED25519 (1u << KEY_ED25519)
 #define RSA (1u << KEY_RSA)
+#define ML_DSA(n) (1u << KEY_ML_DSA_##n)
 #define RSA_BITS_MIN 2048
 
 /* In TLS 1.2 the ECDSA schemes name the hash only: a P-256 key may sign with SHA-384 if the peer prefers that. */
@@ -25,6 +26,9 @@ static const SignatureScheme schemes[] = {
     {0x0805, "rsa_pss_rsae_sha384", RSA, RSA, "SHA2-384", true},
     {0x0806, "rsa_pss_rsae_sha512", RSA, RSA, "SHA2-512", true},
     {0x0807, "ed25519", ED25519, ED25519, NULL, false},
+    {0x0904, "mldsa44", 0, ML_DSA(44), NULL, false},
+    {0x0905, "mldsa65", 0, ML_DSA(65), NULL, false},
+    {0x0906, "mldsa87", 0, ML_DSA(87), NULL, false},
 };
 
 static const struct {
@@ -57,19 +61,31 @@ static bool digest_equal(const char *wanted, const char *given)
 const SignatureScheme *signature_scheme_find(KeyType type, const char *digest, bool pss)
 {
     for (size_t i = 0; i < ELEMENTSOF(schemes); i++)
-        if (schemes[i].key_types & (1u << type) && schemes[i].pss == pss && digest_equal(schemes[i].digest, digest))
+        if ((schemes[i].key_types | schemes[i].tls13) & (1u << type) && schemes[i].pss == pss && digest_equal(schemes[i].digest, digest))
             return &schemes[i];
     return NULL;
 }
+
+/* Of these there is one size or group only. */
+static const struct {
+    const char *algorithm;
+    KeyType type;
+} single_types[] = {
+    {"ED25519", KEY_ED25519},
+    {"ML-DSA-44", KEY_ML_DSA_44},
+    {"ML-DSA-65", KEY_ML_DSA_65},
+    {"ML-DSA-87", KEY_ML_DSA_87},
+};
 
 int key_type_from_pkey(EVP_PKEY *key, KeyType *ret)
 {
     char group[32];
 
-    if (EVP_PKEY_is_a(key, "ED25519")) {
-        *ret = KEY_ED25519;
-        return 0;
-    }
+    for (size_t i = 0; i < ELEMENTSOF(single_types); i++)
+        if (EVP_PKEY_is_a(key, single_types[i].algorithm)) {
+            *ret = single_types[i].type;
+            return 0;
+        }
     if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN) {
         *ret = KEY_RSA;
         return 0;
@@ -89,6 +105,7 @@ const char *key_type_to_string(KeyType t)
 {
     static const char *const names[_KEY_TYPE_MAX] = {
         [KEY_EC_P256] = "ECDSA P-256", [KEY_EC_P384] = "ECDSA P-384", [KEY_ED25519] = "Ed25519", [KEY_RSA] = "RSA",
+        [KEY_ML_DSA_44] = "ML-DSA-44", [KEY_ML_DSA_65] = "ML-DSA-65", [KEY_ML_DSA_87] = "ML-DSA-87",
     };
 
     return t < _KEY_TYPE_MAX ? names[t] : "unknown";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The TLS signature schemes (RFC 8446 section 4.2.3, RFC 5246 section 7.4.1.4.1) the suite signs with, as data: what the remote
+/* The TLS signature schemes (RFC 8446 section 4.2.3, RFC 5246 section 7.4.1.4.1, draft-ietf-tls-mldsa) the suite signs with, as data: what the remote
  * keys may ask for and what certd answers. What is not in the table is not signed. */
 
 #include <openssl/evp.h>
@@ -10,11 +10,17 @@
 
 #include "cleanup.h"
 
+/* Of ML-DSA-87; all others are shorter. */
+#define SIGNATURE_SIZE_MAX 4627
+
 typedef enum KeyType {
     KEY_EC_P256,
     KEY_EC_P384,
     KEY_ED25519,
     KEY_RSA,
+    KEY_ML_DSA_44, /* FIPS 204; OpenSSL has them from 3.5 on */
+    KEY_ML_DSA_65,
+    KEY_ML_DSA_87,
     _KEY_TYPE_MAX,
 } KeyType;
 
@@ -23,7 +29,7 @@ typedef struct SignatureScheme {
     const char *name;   /* as in RFC 8446: "ecdsa_secp256r1_sha256" */
     unsigned key_types; /* bits (1 << KeyType) that may use it in TLS 1.2 */
     unsigned tls13;     /* the same in TLS 1.3, where an ECDSA scheme names its curve and PKCS#1 v1.5 is gone */
-    const char *digest; /* OpenSSL's name; NULL: the scheme has its own (Ed25519) */
+    const char *digest; /* OpenSSL's name; NULL: the scheme has its own (Ed25519, ML-DSA) */
     bool pss;
 } SignatureScheme;
 

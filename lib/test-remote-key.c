@@ -57,7 +57,7 @@ static void key_sign(EVP_PKEY *key, uint16_t id, const uint8_t *message, size_t 
 
 static void signer_answer(TestSigner *t, RemoteSignature *s)
 {
-    uint8_t signature[1024];
+    uint8_t signature[SIGNATURE_SIZE_MAX];
     size_t size = sizeof(signature);
 
     key_sign(t->key, t->scheme, t->message, t->message_size, signature, &size);
@@ -116,7 +116,7 @@ static X509 *certificate_new(EVP_PKEY *key)
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *) "mx.example", -1, -1, 0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     X509_set_pubkey(x, key);
-    assert_true(X509_sign(x, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0);
+    assert_true(X509_sign(x, key, EVP_PKEY_is_a(key, "EC") || EVP_PKEY_is_a(key, "RSA") ? EVP_sha256() : NULL) > 0);
     return x;
 }
 
@@ -172,11 +172,24 @@ typedef struct Case {
     uint16_t scheme;     /* expected */
 } Case;
 
+/* NULL for what this OpenSSL does not have. */
+static EVP_PKEY *ml_dsa_key_new(const char *algorithm)
+{
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, algorithm, NULL);
+    EVP_PKEY *key = NULL;
+
+    if (context && EVP_PKEY_keygen_init(context) == 1)
+        assert_int_equal(EVP_PKEY_generate(context, &key), 1);
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
 static EVP_PKEY *key_new(const char *algorithm)
 {
-    EVP_PKEY *key = strncmp(algorithm, "EC:", 3) == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", algorithm + 3)
-            : streq(algorithm, "RSA")                 ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) 2048)
-                                                      : EVP_PKEY_Q_keygen(NULL, NULL, algorithm);
+    EVP_PKEY *key = strncmp(algorithm, "ML-DSA", 6) == 0 ? ml_dsa_key_new(algorithm)
+            : strncmp(algorithm, "EC:", 3) == 0        ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", algorithm + 3)
+            : streq(algorithm, "RSA")                        ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) 2048)
+                                                             : EVP_PKEY_Q_keygen(NULL, NULL, algorithm);
 
     assert_non_null(key);
     return key;
@@ -318,6 +331,28 @@ static void test_handshakes(void **state)
         handshake(&cases[i]);
 }
 
+/* FIPS 204: TLS 1.3 only. */
+static const Case ml_dsa_cases[] = {
+    {"ML-DSA-44", TLS1_3_VERSION, false, NULL, 0x0904},
+    {"ML-DSA-65", TLS1_3_VERSION, false, NULL, 0x0905},
+    {"ML-DSA-65", TLS1_3_VERSION, true, NULL, 0x0905},
+    {"ML-DSA-87", TLS1_3_VERSION, false, NULL, 0x0906},
+    {"ML-DSA-87", TLS1_3_VERSION, true, NULL, 0x0906},
+};
+
+static void test_ml_dsa_handshakes(void **state)
+{
+    EVP_PKEY *key = ml_dsa_key_new("ML-DSA-65");
+
+    if (!key) {
+        print_message("this OpenSSL has no ML-DSA\n");
+        skip();
+    }
+    EVP_PKEY_free(key);
+    for (size_t i = 0; i < ELEMENTSOF(ml_dsa_cases); i++)
+        handshake(&ml_dsa_cases[i]);
+}
+
 static void test_answer_at_once(void **state)
 {
     Pair *p = pair_new(&cases[0]);
@@ -455,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_ml_dsa_handshakes),
         cmocka_unit_test(test_answer_at_once),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_abort),

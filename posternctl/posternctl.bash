@@ -41,7 +41,7 @@ _posternctl_first() {
 _posternctl_value() {
     case $1 in
         --json) COMPREPLY=($(compgen -W 'short pretty off' -- "$2")) ;;
-        --key-type) COMPREPLY=($(compgen -W 'ecdsa-p256 ecdsa-p384 ed25519 rsa-2048 rsa-3072 rsa-4096' -- "$2")) ;;
+        --key-type) COMPREPLY=($(compgen -W 'ecdsa-p256 ecdsa-p384 ed25519 ml-dsa-44 ml-dsa-65 ml-dsa-87 rsa-2048 rsa-3072 rsa-4096' -- "$2")) ;;
         --host) COMPREPLY=($(compgen -A hostname -- "$2")) ;;
         --passphrase-file) COMPREPLY=($(compgen -f -- "$2")) ;;
     esac

@@ -19,7 +19,7 @@ static const VerbOption cert_create_options[] = {
     {"country", "XX", "of the subject: two letters"},
     {"name", "NAME", "host name or IP address that it is for; can be repeated"},
     {"days", "NUMBER", "how long it is valid (365)"},
-    {"key-type", "TYPE", "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-2048, rsa-3072, rsa-4096"},
+    {"key-type", "TYPE", "ecdsa-p256 (default), ecdsa-p384, ed25519, ml-dsa-65, rsa-2048, …"},
     {"forbid-export", NULL, "the key will not be exported, for good"},
     {},
 };

@@ -148,5 +148,8 @@ const OSSL_ALGORITHM remote_keymgmt[] = {
     {"RSA:rsaEncryption:1.2.840.113549.1.1.1", PROPERTIES, keymgmt_functions, "RSA key that is elsewhere"},
     {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROPERTIES, keymgmt_ec_functions, "EC key that is elsewhere"},
     {"ED25519:1.3.101.112", PROPERTIES, keymgmt_functions, "Ed25519 key that is elsewhere"},
+    {"ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44", PROPERTIES, keymgmt_functions, "ML-DSA key that is elsewhere"},
+    {"ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65", PROPERTIES, keymgmt_functions, "ML-DSA key that is elsewhere"},
+    {"ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87", PROPERTIES, keymgmt_functions, "ML-DSA key that is elsewhere"},
     {NULL, NULL, NULL, NULL},
 };

@@ -210,6 +210,7 @@ static EVP_PKEY *remote_key_to_pkey(RemoteKeys *k, RemoteKey *key)
 {
     static const char *const algorithms[_KEY_TYPE_MAX] = {
         [KEY_EC_P256] = "EC", [KEY_EC_P384] = "EC", [KEY_ED25519] = "ED25519", [KEY_RSA] = "RSA",
+        [KEY_ML_DSA_44] = "ML-DSA-44", [KEY_ML_DSA_65] = "ML-DSA-65", [KEY_ML_DSA_87] = "ML-DSA-87",
     };
     void *pointer = key;
     OSSL_PARAM params[] = {

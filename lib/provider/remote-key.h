@@ -53,5 +53,5 @@ DEFINE_CLEANUP(RemoteKeys, remote_keys_free);
 OSSL_LIB_CTX *remote_keys_libctx(RemoteKeys *k);
 
 /* A key for SSL_CTX_use_PrivateKey() from the certificate's public key. signer must outlive every use. EC P-256/P-384, Ed25519,
- * RSA. */
+ * RSA, ML-DSA. */
 int remote_key_new(RemoteKeys *k, EVP_PKEY **ret, X509 *certificate, const char *name, const RemoteSigner *signer);

@@ -150,5 +150,8 @@ const OSSL_ALGORITHM remote_signature[] = {
     {"RSA:rsaEncryption:1.2.840.113549.1.1.1", PROPERTIES, signature_functions, "RSA signature made elsewhere"},
     {"ECDSA", PROPERTIES, signature_functions, "ECDSA signature made elsewhere"},
     {"ED25519:1.3.101.112", PROPERTIES, signature_functions, "Ed25519 signature made elsewhere"},
+    {"ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44", PROPERTIES, signature_functions, "ML-DSA signature made elsewhere"},
+    {"ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65", PROPERTIES, signature_functions, "ML-DSA signature made elsewhere"},
+    {"ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87", PROPERTIES, signature_functions, "ML-DSA signature made elsewhere"},
     {NULL, NULL, NULL, NULL},
 };
