@@ -39,6 +39,18 @@ AttemptCall *attempt_call_cancel(AttemptCall *c)
     return NULL;
 }
 
+static const char *explain(int error)
+{
+    switch (error) {
+    case -ENOKEY:
+        return "certd did not sign the handshake";
+    case -ENODATA:
+        return "the server has to be verified, and certd does not give the enabled authorities";
+    default:
+        return "the delivery process failed";
+    }
+}
+
 /* Ends c and tells. */
 static void complete(AttemptCall *c, const SmtpResult *result, const char *reason)
 {
@@ -57,7 +69,7 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
     r = attempt_result_read(reply, c->n_recipients, &result);
     if (r < 0)
-        complete(c, NULL, r == -ENOKEY ? "certd did not sign the handshake" : "the delivery process failed");
+        complete(c, NULL, explain(r));
     else
         complete(c, &result->result, NULL);
     return 0;

@@ -37,8 +37,8 @@ typedef struct AttemptResult {
 
 AttemptResult *attempt_result_free(AttemptResult *r);
 DEFINE_CLEANUP(AttemptResult, attempt_result_free);
-/* n_recipients: of the request. -EBADMSG when it does not fit. -ENOKEY: certd did not sign, which is not the
- * server's fault. A worker that died or refused (an error reply) is an errno, too. */
+/* n_recipients: of the request. -EBADMSG when it does not fit. -ENOKEY: certd did not sign, -ENODATA: nor
+ * say which authorities are enabled; neither is the server's fault. A worker that died or refused (an error reply) is an errno, too. */
 int attempt_result_read(sd_bus_message *reply, size_t n_recipients, AttemptResult **ret);
 
 /* ---- worker ---- */

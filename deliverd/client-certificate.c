@@ -11,10 +11,10 @@
 
 struct ClientCertificate {
     WorkerLink *link;
+    PeerClient *certd;
     ClientCertificateChanged changed;
     void *userdata;
-    RemoteKeys *keys; /* this and the next two: with the first name, until the end, as sessions may need them */
-    PeerClient *certd;
+    RemoteKeys *keys; /* this and the next one: with the first name, until the end, as sessions may need them */
     TlsContexts *contexts;
     char *name;
     bool pending;
@@ -38,13 +38,14 @@ static void on_context(TlsContexts *contexts, const char *certificate, int error
     c->changed(c->userdata);
 }
 
-int client_certificate_new(ClientCertificate **ret, WorkerLink *link, ClientCertificateChanged changed, void *userdata)
+int client_certificate_new(ClientCertificate **ret, WorkerLink *link, PeerClient *certd, ClientCertificateChanged changed,
+        void *userdata)
 {
     ClientCertificate *c = calloc(1, sizeof(*c));
 
     if (!c)
         return -ENOMEM;
-    *c = (ClientCertificate) {.link = link, .changed = changed, .userdata = userdata};
+    *c = (ClientCertificate) {.link = link, .certd = certd, .changed = changed, .userdata = userdata};
     *ret = c;
     return 0;
 }
@@ -54,7 +55,6 @@ ClientCertificate *client_certificate_free(ClientCertificate *c)
     if (!c)
         return NULL;
     tls_contexts_free(c->contexts);
-    peer_client_free(c->certd);
     remote_keys_free(c->keys);
     free(c->name);
     free(c);
@@ -70,8 +70,6 @@ static int open_contexts(ClientCertificate *c)
 
     if (!c->keys)
         r = remote_keys_new(&c->keys);
-    if (r >= 0 && !c->certd)
-        r = worker_link_peer(c->link, "certd", &c->certd);
     if (r >= 0 && !c->contexts)
         r = tls_contexts_new(&c->contexts, c->certd, c->keys, &ops, c);
     return r;

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 
 #include "cleanup.h"
+#include "peer-client.h"
 #include "worker.h"
 
 typedef struct ClientCertificate ClientCertificate;
@@ -14,8 +15,9 @@ typedef struct ClientCertificate ClientCertificate;
 /* Something of what the functions below answer is different now. From the event loop, or from inside the end of a signature. */
 typedef void (*ClientCertificateChanged)(void *userdata);
 
-/* Loads nothing and asks nobody before there is a name. The link must outlive it, and it every session with its context. */
-int client_certificate_new(ClientCertificate **ret, WorkerLink *link, ClientCertificateChanged changed, void *userdata);
+/* Loads nothing and asks nobody before there is a name. link and certd must outlive it, and it every session with its context. */
+int client_certificate_new(ClientCertificate **ret, WorkerLink *link, PeerClient *certd, ClientCertificateChanged changed,
+        void *userdata);
 ClientCertificate *client_certificate_free(ClientCertificate *c);
 DEFINE_CLEANUP(ClientCertificate, client_certificate_free);
 

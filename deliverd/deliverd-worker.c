@@ -18,6 +18,7 @@
 #include "deliverd-conf.h"
 #include "log.h"
 #include "sandbox.h"
+#include "server-authorities.h"
 #include "worker.h"
 
 /* More at once than any manager hands to one worker. */
@@ -32,14 +33,16 @@ typedef struct Attempt {
     SSL_CTX *tls;          /* its own reference: certificates change meanwhile */
     bool with_certificate; /* tls has one … */
     unsigned n_lost;       /* … and so often it had been lost before */
-    SmtpClient *client;    /* NULL while it waits for certd's first answer */
+    SmtpClient *client;    /* NULL while it waits for certd's first answers */
     TAILQ_ENTRY(Attempt) entries;
 } Attempt;
 
 struct DeliverdWorker {
     sd_event *event;
     WorkerLink *link;
+    PeerClient *certd;
     SSL_CTX *tls; /* without certificate */
+    ServerAuthorities *authorities;
     ClientCertificate *certificate;
     unsigned n_lost; /* how often it could not be used any more */
     TAILQ_HEAD(, Attempt) attempts;
@@ -104,7 +107,12 @@ static void on_attempt_done(SmtpClient *c, const SmtpResult *result, void *userd
     int r;
 
     count(w, result);
-    r = is_own_fault(a, result) ? -ENOKEY : attempt_reply(a->call, result, a->request->request.n_recipients);
+    if (is_own_fault(a, result))
+        r = -ENOKEY;
+    else if (result->stage == SMTP_STAGE_VERIFY && result->verify == TLS_VERIFY_NO_AUTHORITIES)
+        r = -ENODATA;
+    else
+        r = attempt_reply(a->call, result, a->request->request.n_recipients);
     if (r < 0)
         /* Without any answer the manager would wait for ever. */
         (void) sd_bus_reply_method_errno(a->call, r, NULL);
@@ -121,6 +129,7 @@ static int attempt_begin(Attempt *a)
     if (SSL_CTX_up_ref(tls) != 1)
         return -ENOMEM;
     a->tls = a->request->request.tls = tls;
+    a->request->request.authorities = server_authorities_store(a->worker->authorities);
     a->with_certificate = with_certificate;
     a->n_lost = a->worker->n_lost;
     r = smtp_client_new(&a->client, a->worker->event, a->request->socket_fd, &a->request->request, on_attempt_done, a);
@@ -130,16 +139,18 @@ static int attempt_begin(Attempt *a)
     return 0;
 }
 
-/* certd has answered, or there is nothing to wait for any more. */
-static void on_certificate(void *userdata)
+static bool is_waiting(const DeliverdWorker *w)
 {
-    DeliverdWorker *w = userdata;
+    return client_certificate_pending(w->certificate) || server_authorities_pending(w->authorities);
+}
+
+/* certd has answered, or there is nothing to wait for any more. */
+static void begin_attempts(DeliverdWorker *w)
+{
     Attempt *a, *next;
     int r;
 
-    if (!client_certificate_context(w->certificate))
-        w->n_lost++;
-    for (a = TAILQ_FIRST(&w->attempts); a && !client_certificate_pending(w->certificate); a = next) {
+    for (a = TAILQ_FIRST(&w->attempts); a && !is_waiting(w); a = next) {
         next = TAILQ_NEXT(a, entries);
         if (a->client)
             continue;
@@ -150,6 +161,29 @@ static void on_certificate(void *userdata)
         }
     }
     exit_if_drained(w);
+}
+
+static void on_certificate(void *userdata)
+{
+    DeliverdWorker *w = userdata;
+
+    if (!client_certificate_context(w->certificate))
+        w->n_lost++;
+    begin_attempts(w);
+}
+
+static void on_authorities(int error, const char *reason, void *userdata)
+{
+    DeliverdWorker *w = userdata;
+    Attempt *a;
+
+    if (error < 0)
+        log_warning("The enabled authorities cannot be taken over, servers are verified by those of before: %s", reason);
+    /* What was connected before the change, and has not come to TLS yet. */
+    TAILQ_FOREACH(a, &w->attempts, entries)
+        if (a->client)
+            (void) smtp_client_set_authorities(a->client, server_authorities_store(w->authorities));
+    begin_attempts(w);
 }
 
 static int method_deliver(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -170,7 +204,7 @@ static int method_deliver(sd_bus_message *m, void *userdata, sd_bus_error *error
     r = attempt_request_read(m, &a->request);
     if (r < 0)
         return r;
-    if (a->request->request.want == SMTP_TLS_NO || !client_certificate_pending(w->certificate)) {
+    if (a->request->request.want == SMTP_TLS_NO || !is_waiting(w)) {
         r = attempt_begin(a);
         if (r < 0)
             return r;
@@ -246,6 +280,8 @@ static DeliverdWorker *deliverd_worker_free(DeliverdWorker *w)
         return NULL;
     end_attempts(w);
     w->certificate = client_certificate_free(w->certificate);
+    w->authorities = server_authorities_free(w->authorities);
+    w->certd = peer_client_free(w->certd);
     w->link = worker_link_free(w->link);
     SSL_CTX_free(w->tls);
     w->event = sd_event_unref(w->event);
@@ -274,7 +310,13 @@ static int deliverd_worker_new(DeliverdWorker **ret)
     r = worker_link_new(&w->link, w->event, &link_ops, w);
     if (r < 0)
         return r;
-    r = client_certificate_new(&w->certificate, w->link, on_certificate, w);
+    r = worker_link_peer(w->link, "certd", &w->certd);
+    if (r < 0)
+        return r;
+    r = server_authorities_new(&w->authorities, w->certd, on_authorities, w);
+    if (r < 0)
+        return r;
+    r = client_certificate_new(&w->certificate, w->link, w->certd, on_certificate, w);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(w);

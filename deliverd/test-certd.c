@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <openssl/pem.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -89,10 +90,26 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
     return sd_bus_send(NULL, reply, NULL);
 }
 
+static int method_get_authorities(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_close_ int fd = memfd_create("authorities", MFD_CLOEXEC);
+    _cleanup_(bio_freep) BIO *bio = BIO_new_fd(fd, BIO_NOCLOSE);
+    TestCertd *c = userdata;
+
+    c->n_authorities++;
+    if (c->no_authorities)
+        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Not for you");
+    if (c->authority)
+        assert_int_equal(PEM_write_bio_X509(bio, c->authority->x509), 1);
+    return sd_bus_reply_method_return(m, "th", (uint64_t) c->n_authorities, fd);
+}
+
 static const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD("GetAuthorities", NULL, "th", method_get_authorities, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("GetCertificate", "s", "tay", method_get_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Sign", "sayqay", "ay", method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_SIGNAL("AuthoritiesChanged", "t", 0),
     SD_BUS_SIGNAL("Changed", "t", 0),
     SD_BUS_VTABLE_END,
 };
@@ -141,4 +158,13 @@ void test_certd_answer(TestCertd *c)
 void test_certd_changed(TestCertd *c)
 {
     assert_true(peer_server_emit(c->server, ROLE_SELF, CERTD_PATH, CERTD_PEER_INTERFACE, "Changed", "t", UINT64_C(2)) >= 0);
+}
+
+void test_certd_authorities_changed(TestCertd *c, sd_event *event)
+{
+    const unsigned before = c->n_authorities;
+
+    assert_true(peer_server_emit(c->server, ROLE_SELF, CERTD_PATH, CERTD_PEER_INTERFACE, "AuthoritiesChanged", "t", UINT64_C(2)) >= 0);
+    while (c->n_authorities == before)
+        assert_int_not_equal(sd_event_run(event, 10 * USEC_PER_SEC), 0);
 }

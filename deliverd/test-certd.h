@@ -13,9 +13,11 @@ typedef struct TestCertd {
     const TestCertificate *certificate;
     bool not_assigned;  /* GetCertificate() is refused */
     bool hold;          /* GetCertificate() is not answered before test_certd_answer() */
+    const TestCertificate *authority; /* the only one that is enabled; NULL: none is */
+    bool no_authorities; /* GetAuthorities() is refused */
     unsigned fail_signs; /* so many Sign() to come are answered as if certd was away */
 
-    unsigned n_signed, n_asked;
+    unsigned n_signed, n_asked, n_authorities;
     /* Its own. */
     char directory[32];
     PeerServer *server;
@@ -31,3 +33,5 @@ TestCertd *test_certd_free(TestCertd *c);
 void test_certd_answer(TestCertd *c);
 /* Emits Changed. */
 void test_certd_changed(TestCertd *c);
+/* Emits AuthoritiesChanged, and waits until it was asked for them. */
+void test_certd_authorities_changed(TestCertd *c, sd_event *event);

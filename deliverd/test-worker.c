@@ -187,6 +187,8 @@ static int setup(void **state)
     assert_int_equal(tls_server_context_new(&f->ctx, NULL), 0);
     f->certificate = test_certificate_new(&(TestCertificateSpec){.cn = HOST}, NULL);
     test_certificate_use(f->ctx, f->certificate, NULL);
+    f->client_certificate = test_certificate_new(&(TestCertificateSpec){.cn = "gw.example.org"}, NULL);
+    f->certd = test_certd_new(f->event, "client", f->client_certificate);
     f->message_fd = memfd_create("message", MFD_CLOEXEC);
     assert_int_equal(write(f->message_fd, MESSAGE, strlen(MESSAGE)), strlen(MESSAGE));
     assert_int_equal(worker_pool_new(&f->pool, f->event, 1, &pool_ops, f), 0);
@@ -402,12 +404,6 @@ static void require_certificate(Fixture *f, int version, bool required)
     SSL_CTX_set_verify(f->ctx, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), accept_any);
 }
 
-static void start_certd(Fixture *f)
-{
-    f->client_certificate = test_certificate_new(&(TestCertificateSpec){.cn = "gw.example.org"}, NULL);
-    f->certd = test_certd_new(f->event, "client", f->client_certificate);
-}
-
 static void configure(Fixture *f, const char *certificate)
 {
     _cleanup_close_ int fd = memfd_create("configuration", MFD_CLOEXEC);
@@ -438,7 +434,6 @@ static void test_shows_certificate(void **state)
     Fixture *f = *state;
     SmtpRequest q = request();
 
-    start_certd(f);
     configure(f, "client");
     for (unsigned i = 0; i < ELEMENTSOF(versions); i++) {
         require_certificate(f, versions[i], true);
@@ -468,7 +463,6 @@ static void test_certificate_and_dane(void **state)
     q.dane_base = HOST;
     q.tlsa = &tlsa;
     q.n_tlsa = 1;
-    start_certd(f);
     configure(f, "client");
     require_certificate(f, TLS1_3_VERSION, true);
     deliver(f, &q);
@@ -487,7 +481,6 @@ static void test_certificate_changes(void **state)
     Fixture *f = *state;
     SmtpRequest q = request();
 
-    start_certd(f);
     configure(f, "client");
     require_certificate(f, TLS1_3_VERSION, false);
     deliver(f, &q);
@@ -514,7 +507,6 @@ static void test_certificate_not_there(void **state)
     Fixture *f = *state;
     SmtpRequest q = request();
 
-    start_certd(f);
     f->certd->not_assigned = true;
     configure(f, "client");
     require_certificate(f, TLS1_3_VERSION, false);
@@ -542,7 +534,6 @@ static void test_waits_for_first_answer(void **state)
     Fixture *f = *state;
     SmtpRequest q = request(), clear = request();
 
-    start_certd(f);
     f->certd->hold = true;
     configure(f, "client");
     clear.want = SMTP_TLS_NO;
@@ -568,7 +559,6 @@ static void test_certd_lost_in_handshake(void **state)
     Fixture *f = *state;
     SmtpRequest q = request();
 
-    start_certd(f);
     configure(f, "client");
     for (unsigned i = 0; i < ELEMENTSOF(versions); i++) {
         require_certificate(f, versions[i], true);
@@ -582,20 +572,77 @@ static void test_certd_lost_in_handshake(void **state)
     }
 }
 
-/* Without Certificate= certd is not even connected to. */
+/* Without Certificate= certd is not asked for one. */
 static void test_no_certificate(void **state)
 {
     Fixture *f = *state;
     SmtpRequest q = request();
 
-    start_certd(f);
     configure(f, "");
     require_certificate(f, TLS1_3_VERSION, false);
     deliver(f, &q);
     assert_delivered(f, false);
     assert_int_equal(f->certd->n_asked, 0);
-    assert_int_equal(peer_server_connections(f->certd->server), 0);
     assert_int_equal(f->n_missing + f->n_usable, 0);
+}
+
+/* ---- authorities ---- */
+
+static SmtpRequest request_verified(void)
+{
+    static const char *const names[] = {HOST, NULL};
+    SmtpRequest q = request();
+
+    q.want = SMTP_TLS_VERIFY;
+    q.reference = (TlsReference) {.names = names, .rule = TLS_NAMES_HOSTED};
+    return q;
+}
+
+/* The list counts that is enabled when the handshake begins; also with a client certificate, whose context is another. */
+static void test_verifies(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest q = request_verified();
+
+    for (unsigned i = 0; i < 2; i++) {
+        configure(f, i == 0 ? "" : "client");
+        require_certificate(f, TLS1_3_VERSION, i > 0);
+        f->certd->authority = NULL;
+        test_certd_authorities_changed(f->certd, f->event);
+        deliver(f, &q);
+        assert_int_equal(f->error, 0);
+        assert_int_equal(f->result->result.stage, SMTP_STAGE_VERIFY);
+        assert_int_equal(f->result->result.verify, TLS_VERIFY_SELF_SIGNED);
+        assert_string_equal(f->result->result.tls_reason, "certificate is self-signed");
+        assert_int_equal(f->n_messages, i);
+
+        f->certd->authority = f->certificate;
+        test_certd_authorities_changed(f->certd, f->event);
+        deliver(f, &q);
+        assert_delivered(f, i > 0);
+        assert_int_equal(f->result->result.verify, TLS_VERIFY_PKIX);
+    }
+    run_until(f, worker_pool_counter(f->pool, "VerifiedSessions") == 2);
+}
+
+/* That nobody knows which authorities are enabled is no fault of the server, and of no concern where it need not be
+ * verified. */
+static void test_authorities_not_there(void **state)
+{
+    Fixture *f = *state;
+    SmtpRequest verified = request_verified(), q = request();
+
+    worker_pool_free(f->pool);
+    f->certd->no_authorities = true;
+    f->worker = NULL;
+    assert_int_equal(worker_pool_new(&f->pool, f->event, 1, &pool_ops, f), 0);
+    run_until(f, f->worker);
+    deliver(f, &verified);
+    assert_int_equal(f->error, -ENODATA);
+    assert_int_equal(f->n_messages, 0);
+    deliver(f, &q);
+    assert_delivered(f, false);
+    assert_int_equal(f->result->result.verify, TLS_VERIFY_NO_AUTHORITIES);
 }
 
 #define worker_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -615,6 +662,8 @@ int main(int argc, char *argv[])
         worker_test(test_waits_for_first_answer),
         worker_test(test_certd_lost_in_handshake),
         worker_test(test_no_certificate),
+        worker_test(test_verifies),
+        worker_test(test_authorities_not_there),
     };
 
     if (argc > 1 && streq(argv[1], "--worker")) {

@@ -75,6 +75,15 @@ static int copy_tlsa(SmtpClient *c, const TlsaRecord *records, size_t n)
     return 0;
 }
 
+int smtp_client_set_authorities(SmtpClient *c, X509_STORE *authorities)
+{
+    if (authorities && X509_STORE_up_ref(authorities) != 1)
+        return -ENOMEM;
+    X509_STORE_free(c->request.authorities);
+    c->request.authorities = authorities;
+    return 0;
+}
+
 int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
 {
     size_t n_names = 0;
@@ -94,11 +103,10 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
     c->request.reference.names = c->request.recipients = NULL;
     c->request.reference.insecure_name = NULL;
     c->request.tlsa = NULL;
-    if (q->authorities && X509_STORE_up_ref(q->authorities) != 1) {
-        c->request.authorities = NULL;
-        return -ENOMEM;
-    }
-    r = copy_string(&c->request.helo, q->helo);
+    c->request.authorities = NULL;
+    r = smtp_client_set_authorities(c, q->authorities);
+    if (r >= 0)
+        r = copy_string(&c->request.helo, q->helo);
     if (r >= 0)
         r = copy_string(&c->request.server_name, q->server_name);
     if (r >= 0)

@@ -74,5 +74,7 @@ typedef void (*SmtpClientDone)(SmtpClient *c, const SmtpResult *result, void *us
 
 /* fd: non-blocking socket, connecting or connected; taken over on success. */
 int smtp_client_new(SmtpClient **ret, sd_event *event, int fd, const SmtpRequest *request, SmtpClientDone done, void *userdata);
+/* Others than the request's, for a handshake that has not begun. NULL: nobody knows. */
+int smtp_client_set_authorities(SmtpClient *c, X509_STORE *authorities);
 SmtpClient *smtp_client_free(SmtpClient *c);
 DEFINE_CLEANUP(SmtpClient, smtp_client_free);

@@ -20,7 +20,8 @@ static const struct {
     [TLS_VERIFY_NO_AUTHORITIES] = {"no-authorities", "the enabled authorities are not known, certd does not give them"},
     [TLS_VERIFY_NO_CERTIFICATE] = {"no-certificate", "peer has no certificate"},
     [TLS_VERIFY_SELF_SIGNED] = {"self-signed", "certificate is self-signed"},
-    [TLS_VERIFY_CHAIN_INCOMPLETE] = {"chain-incomplete", "chain is incomplete: the issuer of the certificate was not sent and is no enabled authority"},
+    [TLS_VERIFY_CHAIN_INCOMPLETE] = {"chain-incomplete",
+            "chain is incomplete: the issuer of the certificate was not sent and is no enabled authority"},
     [TLS_VERIFY_UNTRUSTED] = {"untrusted", "chain does not end at an enabled authority"},
     [TLS_VERIFY_EXPIRED] = {"expired", "certificate has expired"},
     [TLS_VERIFY_NOT_YET_VALID] = {"not-yet-valid", "certificate is not yet valid"},
@@ -84,9 +85,11 @@ TlsVerify tls_verify_from_error(long error, size_t sent)
 
 bool tls_name_matches(X509 *certificate, const char *name, TlsNameRule rule)
 {
-    const unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (rule == TLS_NAMES_ANY ? X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT : 0);
+    unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
     bool matches;
 
+    if (rule == TLS_NAMES_ANY)
+        flags |= X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT;
     /* OpenSSL would take a name with a dot in front for all names below it. */
     if (*name == '\0' || *name == '.')
         return false;
@@ -110,7 +113,9 @@ int tls_verify_arm(SSL *ssl, X509_STORE *store)
     /* Without one OpenSSL takes the context's, which is empty and must stay so. */
     if (store && SSL_set1_verify_cert_store(ssl, store) != 1)
         return -ENOMEM;
-    return X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST) == 1 ? 0 : -ENOMEM;
+    if (X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST) != 1)
+        return -ENOMEM;
+    return 0;
 }
 
 static bool has_store(SSL *ssl)
