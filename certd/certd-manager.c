@@ -74,7 +74,7 @@ int manager_new(Manager **ret)
     r = jobs_new(&m->program_jobs, m->event, PROGRAM_THREADS, PROGRAM_JOBS_MAX);
     if (r < 0)
         return r;
-    r = pkcs12_reader_new(&m->pkcs12);
+    r = pkcs12_reader_new(&m->pkcs12, PKCS12_ITERATIONS_MAX);
     if (r < 0)
         return r;
     r = jobs_new(&m->operations, m->event, 1, OPERATIONS_MAX);

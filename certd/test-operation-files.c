@@ -52,7 +52,7 @@ static int setup(void **state)
     assert_true(asprintf(&store, "%s/store", p->path) > 0);
     assert_int_equal(mkdir(store, 0700), 0);
     assert_int_equal(store_new(&p->store, store), 0);
-    assert_int_equal(pkcs12_reader_new(&p->pkcs12), 0);
+    assert_int_equal(pkcs12_reader_new(&p->pkcs12, PKCS12_ITERATIONS_MAX), 0);
     shell(p, AUTHORITY);
     *state = p;
     return 0;
