@@ -132,7 +132,7 @@ TlsVerify tls_verify_result(SSL *ssl, const TlsReference *reference)
     TlsVerify v;
 
     if (!certificate)
-        return SSL_is_server(ssl) ? TLS_VERIFY_NONE : TLS_VERIFY_NO_CERTIFICATE;
+        return TLS_VERIFY_NO_CERTIFICATE;
     if (!has_store(ssl))
         return TLS_VERIFY_NO_AUTHORITIES;
     /* A server's list of what a client sent begins behind the client's own certificate. */

@@ -11,7 +11,7 @@
 
 /* POSTERN_TLS_VERIFY in logs. Numbers go over the links between managers and workers of one program only. */
 typedef enum TlsVerify {
-    TLS_VERIFY_NONE, /* there was nothing to verify: no TLS, or a client that showed no certificate */
+    TLS_VERIFY_NONE, /* there was nothing to verify: no TLS, or a client that was not asked for a certificate */
 
     TLS_VERIFY_DANE,
     TLS_VERIFY_DANE_MX_INSECURE, /* … but the way to the host was not secure: somebody may have named another host */

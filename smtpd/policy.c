@@ -11,6 +11,14 @@ const MailFlow *policy_select(const SmtpdConf *conf, const ConnectionFacts *fact
     return facts->listener->flow;
 }
 
+bool policy_client(const MailFlow *flow, TlsVerify verified)
+{
+    if (!flow->verify_client || tls_verify_succeeded(verified))
+        return true;
+    /* Who may come in the clear may come without a certificate. */
+    return verified == TLS_VERIFY_NO_CERTIFICATE && flow->tls != MAIL_FLOW_TLS_REQUIRED;
+}
+
 RecipientVerdict policy_recipient(const MailFlow *flow, const Listener *listener, const char *domain, const char **ret_domain)
 {
     if (!domain) {

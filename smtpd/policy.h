@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "smtpd-conf.h"
+#include "tls-verify.h"
 
 /* What is known of a connection when its policy is chosen. */
 typedef struct ConnectionFacts {
@@ -16,6 +17,10 @@ typedef struct ConnectionFacts {
 
 /* The policy of a connection, never NULL. It lives as long as conf. */
 const MailFlow *policy_select(const SmtpdConf *conf, const ConnectionFacts *facts);
+
+/* Whether a client may go on whose TLS session came to verified: with VerifyClient=yes a certificate that it shows has to be
+ * valid, and with TLS=Required it has to show one. */
+bool policy_client(const MailFlow *flow, TlsVerify verified);
 
 typedef enum RecipientVerdict {
     RECIPIENT_ACCEPT,

@@ -28,7 +28,7 @@ static int format_date(time_t time, char *ret, size_t size)
     return 0;
 }
 
-/* "\r\n\t(TLSv1.3) tls TLS_AES_256_GCM_SHA384 group X25519" or "". */
+/* "\r\n\t(TLSv1.3, client certificate verified) tls TLS_AES_256_GCM_SHA384 group X25519" or "". */
 static int format_tls(const ReceivedFacts *f, char **ret)
 {
     bool group = f->tls_group && *f->tls_group;
@@ -37,8 +37,8 @@ static int format_tls(const ReceivedFacts *f, char **ret)
     if (!f->tls_version)
         r = asprintf(ret, "%s", "");
     else
-        r = asprintf(ret, "\r\n\t(%s) tls %s%s%s", f->tls_version, f->tls_cipher, group ? " group " : "",
-                group ? f->tls_group : "");
+        r = asprintf(ret, "\r\n\t(%s%s%s) tls %s%s%s", f->tls_version, f->tls_client ? ", " : "", f->tls_client ?: "",
+                f->tls_cipher, group ? " group " : "", group ? f->tls_group : "");
     return r < 0 ? -ENOMEM : 0;
 }
 

@@ -20,6 +20,7 @@ typedef struct ReceivedFacts {
     const char *tls_version;  /* NULL: in the clear */
     const char *tls_cipher;
     const char *tls_group;    /* NULL or "": not known */
+    const char *tls_client;   /* what its certificate says of the client, as a comment; NULL: it was not asked for one */
     time_t time;
 } ReceivedFacts;
 

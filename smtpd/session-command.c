@@ -52,10 +52,25 @@ static void command_ehlo(Session *s, SmtpCommand *c)
     session_reply(s, text);
 }
 
+/* NULL also when clients are to be verified and nobody knows by whom: that is no reason to let them in. */
+static SSL *new_ssl(Session *s)
+{
+    SSL_CTX *context = s->host->tls_context(s->listener->certificate, s->host->userdata);
+    SSL *ssl = context ? SSL_new(context) : NULL;
+    X509_STORE *authorities;
+
+    if (!ssl || !s->flow->verify_client)
+        return ssl;
+    authorities = s->host->authorities(s->host->userdata);
+    if (authorities && tls_verify_ask_client(ssl, authorities) >= 0)
+        return ssl;
+    SSL_free(ssl);
+    return NULL;
+}
+
 static void command_starttls(Session *s, SmtpCommand *c)
 {
     const char *unread;
-    SSL_CTX *context;
     SSL *ssl;
 
     /* Bytes behind STARTTLS came in the clear, perhaps from somebody in between, and would be taken for what the client said
@@ -66,8 +81,7 @@ static void command_starttls(Session *s, SmtpCommand *c)
         session_end(s, "554 5.5.0 Nothing may follow STARTTLS in the clear");
         return;
     }
-    context = s->host->tls_context(s->listener->certificate, s->host->userdata);
-    ssl = context ? SSL_new(context) : NULL;
+    ssl = new_ssl(s);
     if (!ssl) {
         session_refuse(s, "454 4.7.0 TLS is not available at the moment");
         return;

@@ -56,6 +56,8 @@ struct Session {
     bool accepted_recipient;
     char *tls_failure;        /* why there is no TLS, if it was tried */
     TlsFacts tls;             /* when encrypted */
+    TlsVerify verified;       /* TLS_VERIFY_NONE: the client was not asked for a certificate */
+    char mistrust[160];       /* the answer to everything but QUIT, "": there is no reason for one */
     unsigned n_errors, n_idle;
     uint64_t end;             /* CLOCK_MONOTONIC of the latest end */
     Transaction transaction;

@@ -54,6 +54,9 @@ static int make_received(Session *s, char **ret)
                     .tls_version = s->encrypted ? s->tls.version : NULL,
                     .tls_cipher = s->tls.cipher,
                     .tls_group = s->tls.group,
+                    .tls_client = s->verified == TLS_VERIFY_NONE        ? NULL
+                            : tls_verify_succeeded(s->verified) ? "client certificate verified"
+                                                                : "no client certificate",
                     .time = time(NULL),
             },
             ret);
@@ -125,7 +128,7 @@ static void log_received(Session *s, const char *protocol)
     _cleanup_free_ char *client = session_client_text(s);
     const char *id = message_sink_id(t->sink);
     LogField fields[SESSION_FIELDS_MAX + 6];
-    char size[24], recipients[16], tls[128] = "in the clear";
+    char size[24], recipients[16], tls[160] = "in the clear";
     size_t n = session_fields(s, fields);
 
     (void) snprintf(size, sizeof(size), "%" PRIu64, t->reader.size);
@@ -133,8 +136,8 @@ static void log_received(Session *s, const char *protocol)
     if (s->encrypted) {
         bool group = s->tls.group && *s->tls.group;
 
-        (void) snprintf(tls, sizeof(tls), "over %s (%s%s%s)", s->tls.version, s->tls.cipher, group ? ", " : "",
-                group ? s->tls.group : "");
+        (void) snprintf(tls, sizeof(tls), "over %s (%s%s%s%s)", s->tls.version, s->tls.cipher, group ? ", " : "",
+                group ? s->tls.group : "", tls_verify_succeeded(s->verified) ? ", client certificate verified" : "");
     }
     fields[n++] = (LogField) {"POSTERN_QUEUE_ID", id};
     fields[n++] = (LogField) {"POSTERN_SENDER", t->sender};

@@ -92,6 +92,13 @@ char *session_client_text(const Session *s)
     return text;
 }
 
+static const char *session_tls_result(const Session *s)
+{
+    if (!s->encrypted)
+        return s->tls_failure ? "failed" : "none";
+    return tls_verify_succeeded(s->verified) ? "verified" : "encrypted";
+}
+
 size_t session_fields(Session *s, LogField fields[static SESSION_FIELDS_MAX])
 {
     static const char *const wanted[] = {"no", "preferred", "required"};
@@ -102,11 +109,11 @@ size_t session_fields(Session *s, LogField fields[static SESSION_FIELDS_MAX])
         {"POSTERN_PEER", s->peer_text},
         {"POSTERN_HELO", s->helo},
         {"POSTERN_TLS_WANTED", wanted[s->flow->tls]},
-        {"POSTERN_TLS_RESULT", s->encrypted ? "encrypted" : s->tls_failure ? "failed" : "none"},
+        {"POSTERN_TLS_RESULT", session_tls_result(s)},
         {"POSTERN_TLS_VERSION", s->encrypted ? s->tls.version : NULL},
         {"POSTERN_TLS_CIPHER", s->encrypted ? s->tls.cipher : NULL},
         {"POSTERN_TLS_GROUP", s->encrypted ? s->tls.group : NULL},
-        {"POSTERN_TLS_VERIFY", s->encrypted ? "none" : NULL},
+        {"POSTERN_TLS_VERIFY", s->encrypted ? tls_verify_to_string(s->verified) : NULL},
     };
     static_assert(ELEMENTSOF(all) <= SESSION_FIELDS_MAX);
 
@@ -141,11 +148,31 @@ static void log_tls_failure(Session *s)
     log_event(LOG_INFO, NULL, fields, n, "%s: TLS handshake with %s failed: %s", s->id, client ?: s->peer_text, s->tls_failure);
 }
 
+static void log_mistrust(Session *s)
+{
+    _cleanup_free_ char *client = session_client_text(s);
+    const char *reason = tls_verify_explain(s->verified);
+    LogField fields[SESSION_FIELDS_MAX + 1];
+    size_t n = session_fields(s, fields);
+
+    fields[n++] = (LogField) {"POSTERN_REASON", reason};
+    log_event(LOG_NOTICE, CLIENT_NOT_VERIFIED_ID, fields, n, "%s: client certificate not verified, %s is refused: %s", s->id,
+            client ?: s->peer_text, reason);
+}
+
 void session_settle(Session *s)
 {
     if (s->state != SESSION_CLOSED)
         return;
     s->host->closed(s, s->host->userdata);
+}
+
+static const char *command_refusal(const Session *s, const SmtpCommand *command, SmtpSyntax syntax)
+{
+    /* RFC 3207, section 4.1. */
+    if (*s->mistrust && command->verb != SMTP_QUIT)
+        return s->mistrust;
+    return session_rule(s->stage, command->verb, s->flow->tls, s->encrypted) ?: session_syntax_reply(command->verb, syntax);
 }
 
 /* A line without its LF that must have had a CR before it. */
@@ -162,7 +189,7 @@ static void take_line(Session *s, const char *line, size_t n)
     syntax = smtp_command_parse(line, n - 1, s->transaction.smtputf8, &command);
     stream_consume(s->stream, n + 1); /* line is gone now */
 
-    refusal = session_rule(s->stage, command.verb, s->flow->tls, s->encrypted) ?: session_syntax_reply(command.verb, syntax);
+    refusal = command_refusal(s, &command, syntax);
     if (session_verb_is_idle(command.verb) && ++s->n_idle > s->flow->max_idle_commands)
         session_end(s, "421 4.7.0 Too many commands without a message");
     else if (command.verb == SMTP_FOREIGN)
@@ -223,16 +250,32 @@ void session_resume(Session *s)
     stream_pause(s->stream, false); /* input that came meanwhile is announced */
 }
 
+static void verify_client(Session *s)
+{
+    if (!s->flow->verify_client)
+        return;
+    s->verified = tls_verify_result(stream_ssl(s->stream), NULL);
+    if (tls_verify_succeeded(s->verified))
+        session_count(s, "VerifiedSessions", 1);
+    if (policy_client(s->flow, s->verified))
+        return;
+    (void) snprintf(s->mistrust, sizeof(s->mistrust), "554 5.7.1 Client certificate not verified: %s",
+            tls_verify_explain(s->verified));
+    session_count(s, "RefusedCertificates", 1);
+    log_mistrust(s);
+}
+
 static void on_secured(Session *s)
 {
     s->encrypted = true;
     s->state = SESSION_COMMANDS;
     s->stage = STAGE_FRESH; /* RFC 3207 section 4.2: nothing said in the clear holds any more */
     s->esmtp = false;
-    free(s->helo);
-    s->helo = NULL;
     tls_facts(stream_ssl(s->stream), &s->tls);
     session_count(s, "TlsSessions", 1);
+    verify_client(s);
+    free(s->helo);
+    s->helo = NULL;
     session_set_timeout(s, s->flow->command_timeout);
 }
 

@@ -28,6 +28,8 @@ typedef struct SessionHost {
     MessagePool *pool;
     /* The context for a certificate's name, or NULL while it was not fetched. The session takes its own reference. */
     SSL_CTX *(*tls_context)(const char *certificate, void *userdata);
+    /* Whom clients are verified by, or NULL while nobody knows. The same. */
+    X509_STORE *(*authorities)(void *userdata);
     /* Adds to a counter; name is static. */
     void (*count)(const char *name, uint64_t delta, void *userdata);
     /* The session is over, always called from the loop: free it. */

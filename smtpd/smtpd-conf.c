@@ -55,6 +55,7 @@ static const ConfKey smtpd_conf_keys[] = {
     {"MailFlow", "MaxRecipients", conf_parse_unsigned, offsetof(MailFlow, max_recipients), &recipients_range},
     {"MailFlow", "SessionTimeout", conf_parse_usec, offsetof(MailFlow, session_timeout), &timeout_range},
     {"MailFlow", "TLS", conf_parse_enum, offsetof(MailFlow, tls), tls_names},
+    {"MailFlow", "VerifyClient", conf_parse_bool, offsetof(MailFlow, verify_client)},
 };
 
 const char *mail_flow_tls_to_string(MailFlowTls tls)
@@ -215,6 +216,17 @@ static int complete_listener(SmtpdConf *c, Listener *l)
     return 0;
 }
 
+static int check_flow(const MailFlow *f, ConfReport *report)
+{
+    int r;
+
+    if (!f->verify_client || f->tls != MAIL_FLOW_TLS_NO)
+        return 0;
+    r = conf_report_add(report, CONF_ERROR, NULL, 0, "[MailFlow %s] VerifyClient=yes needs TLS=Preferred or TLS=Required",
+            f->name);
+    return r < 0 ? r : -EBADMSG;
+}
+
 static int check_listener(const Listener *l, ConfReport *report)
 {
     int r;
@@ -242,8 +254,12 @@ static int complete(SmtpdConf *c, ConfReport *report)
 
     if (!find_flow(c, DEFAULT_FLOW) && !add_flow(c, DEFAULT_FLOW))
         return -ENOMEM;
-    for (size_t i = 0; i < c->n_flows; i++)
+    for (size_t i = 0; i < c->n_flows; i++) {
         complete_flow(c->flows[i]);
+        r = check_flow(c->flows[i], report);
+        if (r < 0)
+            return r;
+    }
     for (size_t i = 0; i < c->n_listeners; i++) {
         r = complete_listener(c, c->listeners[i]);
         if (r >= 0)

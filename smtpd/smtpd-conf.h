@@ -24,6 +24,7 @@ const char *mail_flow_tls_to_string(MailFlowTls tls); /* "Required", as in the f
 typedef struct MailFlow {
     char *name;
     MailFlowTls tls;
+    bool verify_client;        /* clients are asked for a certificate: policy_client() */
     char **domains;            /* mail is taken for these only, ".suffix" for all below; NULL-ended, or NULL: for none */
     uint64_t max_message_size; /* bytes */
     uint64_t command_timeout;  /* µs: for a command to arrive */

@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 #include <time.h>
 
+#include "authorities-client.h"
 #include "client-count.h"
 #include "daemon.h"
 #include "log.h"
@@ -51,6 +52,7 @@ struct SmtpdWorker {
     RemoteKeys *keys;
     PeerClient *certd, *deliverd;
     TlsContexts *tls;
+    AuthoritiesClient *authorities;
     MessagePool *pool;
     SmtpdConf *conf;
     SessionHost host;
@@ -186,6 +188,13 @@ static SSL_CTX *host_tls_context(const char *certificate, void *userdata)
     return tls_contexts_get(w->tls, certificate);
 }
 
+static X509_STORE *host_authorities(void *userdata)
+{
+    SmtpdWorker *w = userdata;
+
+    return authorities_client_store(w->authorities);
+}
+
 static void host_count(const char *name, uint64_t delta, void *userdata)
 {
     SmtpdWorker *w = userdata;
@@ -221,6 +230,15 @@ static void on_context(TlsContexts *t, const char *certificate, int error, const
     if (error < 0)
         log_warning("Certificate %s cannot be used (%s): %s", certificate, reason,
                 tls_contexts_get(t, certificate) ? "going on with the one before" : "STARTTLS is refused until it can");
+}
+
+static void on_authorities(AuthoritiesClient *c, int error, const char *reason, void *userdata)
+{
+    if (error < 0)
+        log_warning("The enabled authorities cannot be taken over, %s: %s",
+                authorities_client_store(c) ? "clients are verified by those of before"
+                                            : "STARTTLS is refused where VerifyClient=yes",
+                reason);
 }
 
 static const TlsContextsOps context_ops = {.make = tls_server_context_new, .keep = true, .changed = on_context};
@@ -407,6 +425,7 @@ static SmtpdWorker *smtpd_worker_free(SmtpdWorker *w)
     w->stop_timer = sd_event_source_disable_unref(w->stop_timer);
     w->pool = message_pool_free(w->pool);
     w->tls = tls_contexts_free(w->tls);
+    w->authorities = authorities_client_free(w->authorities);
     w->certd = peer_client_free(w->certd);
     w->deliverd = peer_client_free(w->deliverd);
     w->keys = remote_keys_free(w->keys);
@@ -464,10 +483,13 @@ static int smtpd_worker_new(SmtpdWorker **ret)
     r = tls_contexts_new(&w->tls, w->certd, w->keys, &context_ops, w);
     if (r < 0)
         return r;
+    r = authorities_client_new(&w->authorities, w->certd, remote_keys_libctx(w->keys), on_authorities, w);
+    if (r < 0)
+        return r;
     r = message_pool_new(&w->pool, w->deliverd, 0); /* filled when the configuration says how far */
     if (r < 0)
         return r;
-    w->host = (SessionHost) {w->event, w->pool, host_tls_context, host_count, host_closed, w};
+    w->host = (SessionHost) {w->event, w->pool, host_tls_context, host_authorities, host_count, host_closed, w};
     *ret = TAKE_PTR(w);
     return 0;
 }

@@ -50,6 +50,7 @@ static void test_defaults(void **state)
     assert_string_equal(l->flow->name, "default");
     assert_int_equal(l->flow->tls, MAIL_FLOW_TLS_NO);
     assert_null(l->flow->domains);
+    assert_false(l->flow->verify_client);
     assert_int_equal(l->flow->max_message_size, 50 << 20);
     assert_false(smtpd_conf_uses_certificate(c, "demonstration"));
 }
@@ -62,7 +63,7 @@ static void test_settings(void **state)
 
     assert_int_equal(load("[Smtpd]\nHostName=GW.example.net\nWorkers=3\nStopTimeout=10s\n"
                           "[Listener public]\nMailFlow=strict\nCertificate=mx\nMaxConnections=7\n"
-                          "[MailFlow strict]\nTLS=required\nDomains=example.com .example.net\nDomains=example.org\nMaxMessageSize=1M\n",
+                          "[MailFlow strict]\nTLS=required\nDomains=example.com .example.net\nDomains=example.org\nMaxMessageSize=1M\nVerifyClient=yes\n",
                              &c, &report), 0);
     assert_string_equal(report, "");
     assert_string_equal(c->host_name, "gw.example.net");
@@ -76,6 +77,7 @@ static void test_settings(void **state)
     assert_string_equal(l->flow->domains[2], "example.org");
     assert_null(l->flow->domains[3]);
     assert_int_equal(l->flow->max_message_size, 1 << 20);
+    assert_true(l->flow->verify_client);
     assert_true(smtpd_conf_uses_certificate(c, "mx"));
 }
 
@@ -91,6 +93,8 @@ static void test_refused(void **state)
         {"[Smtpd]\nWorkers=0\n", "Workers"},
         {"[MailFlow default]\nMaxMessageSize=2T\n", "MaxMessageSize"},
         {"[MailFlow default]\nDomains=exa mple..com\n", "Domains"},
+        {"[MailFlow default]\nVerifyClient=yes\n", "needs TLS"},
+        {"[MailFlow default]\nTLS=Required\nVerifyClient=perhaps\n", "VerifyClient"},
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

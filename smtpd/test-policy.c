@@ -45,10 +45,41 @@ static void test_recipients(void **state)
     }
 }
 
+static void test_clients(void **state)
+{
+    static const struct {
+        TlsVerify verified;
+        bool preferred, required;
+    } rows[] = {
+        {TLS_VERIFY_PKIX, true, true},
+        {TLS_VERIFY_NO_CERTIFICATE, true, false},
+        {TLS_VERIFY_NONE, false, false}, /* nobody asked: that must not happen */
+        {TLS_VERIFY_NO_AUTHORITIES, false, false},
+    };
+    MailFlow flow = {};
+
+    for (TlsVerify v = 0; v < _TLS_VERIFY_MAX; v++) {
+        bool preferred = tls_verify_succeeded(v), required = preferred;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+            if (rows[i].verified == v) {
+                preferred = rows[i].preferred;
+                required = rows[i].required;
+            }
+        flow = (MailFlow) {.verify_client = true, .tls = MAIL_FLOW_TLS_PREFERRED};
+        assert_int_equal(policy_client(&flow, v), preferred);
+        flow.tls = MAIL_FLOW_TLS_REQUIRED;
+        assert_int_equal(policy_client(&flow, v), required);
+        flow.verify_client = false;
+        assert_true(policy_client(&flow, v));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_clients),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,12 @@ static const struct {
             "\tby gw with ESMTPS id abc\r\n"
             "\t(TLSv1.2) tls ECDHE-RSA-AES128-GCM-SHA256;\r\n"
             "\tTue, 14 Nov 2023 22:13:20 +0000\r\n"},
+    {{.helo = "x", .peer_literal = "[192.0.2.1]", .host = "gw", .id = "abc", .esmtp = true, .tls_version = "TLSv1.3",
+             .tls_cipher = "TLS_AES_256_GCM_SHA384", .tls_client = "client certificate verified", .time = 1700000000},
+            "Received: from x ([192.0.2.1])\r\n"
+            "\tby gw with ESMTPS id abc\r\n"
+            "\t(TLSv1.3, client certificate verified) tls TLS_AES_256_GCM_SHA384;\r\n"
+            "\tTue, 14 Nov 2023 22:13:20 +0000\r\n"},
     {{.helo = "x", .peer_literal = "[192.0.2.1]", .host = "gw", .id = "abc", .time = 951782399},
             "Received: from x ([192.0.2.1])\r\n"
             "\tby gw with SMTP id abc;\r\n"
