@@ -78,7 +78,9 @@ class Host(Node):
                 "etc/machine-id": uuid.uuid4().hex + "\n",
                 "etc/resolv.conf": "",
                 "etc/systemd/journald.conf": JOURNALD}.items():
-            upper.joinpath(path).write_text(content)
+            target = upper / path
+            target.unlink(missing_ok=True)  # a layer may hide the file of this machine
+            target.write_text(content)
 
     def _boot(self):
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
