@@ -10,6 +10,7 @@
 
 #include "alertd-manager.h"
 #include "bus-error.h"
+#include "polkit-action.h"
 
 #define ALERTD_PATH "/org/postern/Alert1"
 #define ALERTD_INTERFACE "org.postern.Alert1"
@@ -223,10 +224,11 @@ const PeerAccess bus_access[] = {
     {},
 };
 
-const PeerAccess bus_root_only[] = {
-    {"org.postern.Alert1", "ListPending", ROLE_ROOT},
-    {"org.postern.Alert1", "Raise", ROLE_ROOT},
-    {"org.postern.Daemon1", "Reload", ROLE_ROOT},
+const SystemBusAccess system_bus_access[] = {
+    {"org.postern.Alert1", "ListPending", ACTION_READ_ALERTS},
+    {"org.postern.Alert1", "Raise", ACTION_MANAGE_DAEMONS},
+    {"org.postern.Daemon1", "Describe", SYSTEM_BUS_PUBLIC},
+    {"org.postern.Daemon1", "Reload", ACTION_MANAGE_DAEMONS},
     {},
 };
 

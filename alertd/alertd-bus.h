@@ -6,12 +6,12 @@
 #include <systemd/sd-bus.h>
 
 #include "alerts.h"
-#include "peer-server.h"
+#include "system-bus.h"
 
 typedef struct Manager Manager;
 
 extern const PeerAccess bus_access[];
-extern const PeerAccess bus_root_only[];
+extern const SystemBusAccess system_bus_access[];
 
 /* Fills the object tables, {}-ended. */
 #define ALERTD_OBJECTS 3

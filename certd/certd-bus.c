@@ -10,6 +10,7 @@
 #include "certificate-details.h"
 #include "client.h"
 #include "operation-bus.h"
+#include "polkit-action.h"
 #include "signer.h"
 
 #define DAEMON_INTERFACE "org.postern.Daemon1"
@@ -28,17 +29,24 @@ const PeerAccess certd_program_access[] = {
     {},
 };
 
-const PeerAccess certd_bus_root_only[] = {
-    {CERTD_INTERFACE, "AddIntermediates", 0},
-    {CERTD_INTERFACE, "CreateCertificate", 0},
-    {CERTD_INTERFACE, "CreateRequest", 0},
-    {CERTD_INTERFACE, "DeleteCertificate", 0},
-    {CERTD_INTERFACE, "ExportCertificate", 0},
-    {CERTD_INTERFACE, "ForbidExport", 0},
-    {CERTD_INTERFACE, "ImportCertificate", 0},
-    {CERTD_INTERFACE, "InstallCertificate", 0},
-    {CERTD_INTERFACE, "RenameCertificate", 0},
-    {DAEMON_INTERFACE, "Reload", 0},
+/* Certificates are shown to everybody who makes a TLS connection. */
+const SystemBusAccess certd_bus_access[] = {
+    {CERTD_INTERFACE, "AddIntermediates", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "CreateCertificate", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "CreateRequest", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "DeleteCertificate", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "DescribeCertificate", SYSTEM_BUS_PUBLIC},
+    {CERTD_INTERFACE, "ExportCertificate", ACTION_EXPORT_CERTIFICATE},
+    {CERTD_INTERFACE, "ForbidExport", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "GetCertificate", SYSTEM_BUS_PUBLIC},
+    {CERTD_INTERFACE, "GetRequest", SYSTEM_BUS_PUBLIC},
+    {CERTD_INTERFACE, "GetTLSA", SYSTEM_BUS_PUBLIC},
+    {CERTD_INTERFACE, "ImportCertificate", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "InstallCertificate", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "ListCertificates", SYSTEM_BUS_PUBLIC},
+    {CERTD_INTERFACE, "RenameCertificate", ACTION_MANAGE_CERTIFICATES},
+    {DAEMON_INTERFACE, "Describe", SYSTEM_BUS_PUBLIC},
+    {DAEMON_INTERFACE, "Reload", ACTION_MANAGE_DAEMONS},
     {},
 };
 

@@ -13,8 +13,8 @@
 extern const PeerAccess certd_peer_access[];
 /* … on the programs' socket. */
 extern const PeerAccess certd_program_access[];
-/* What only root may call on the system bus. */
-extern const PeerAccess certd_bus_root_only[];
+/* … on the system bus. */
+extern const SystemBusAccess certd_bus_access[];
 
 /* Fills m->peer_objects, m->program_objects and m->bus_objects. */
 void certd_bus_objects(Manager *m);

@@ -323,7 +323,7 @@ int manager_serve(Manager *m)
     r = serve_programs(m);
     if (r < 0)
         return log_error_errno(r, "Failed to serve the programs' socket: %m");
-    r = system_bus_new(&m->bus, m->event, "org.postern.Cert1", "postern-certd", m->bus_objects, certd_bus_root_only);
+    r = system_bus_new(&m->bus, m->event, "org.postern.Cert1", "postern-certd", m->bus_objects, certd_bus_access);
     if (r < 0)
         return log_error_errno(r, "Failed to prepare the system bus: %m");
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The queue for people: what is in it, why it waits, and "try now". Who wrote to whom is private, so all of it is root's. */
+/* The queue for people: what is in it, why it waits, and "try now". Who wrote to whom is private. */
 
 #include "deliverd-bus.h"
 
@@ -9,6 +9,7 @@
 #include "address.h"
 #include "bus-error.h"
 #include "peer-methods.h"
+#include "polkit-action.h"
 
 #define DAEMON_INTERFACE "org.postern.Daemon1"
 
@@ -19,12 +20,13 @@ const PeerAccess deliverd_peer_access[] = {
     {},
 };
 
-const PeerAccess deliverd_bus_root_only[] = {
-    {DELIVERD_INTERFACE, "Flush", 0},
-    {DELIVERD_INTERFACE, "FlushDestination", 0},
-    {DELIVERD_INTERFACE, "GetMessage", 0},
-    {DELIVERD_INTERFACE, "ListMessages", 0},
-    {DAEMON_INTERFACE, "Reload", 0},
+const SystemBusAccess deliverd_bus_access[] = {
+    {DELIVERD_INTERFACE, "Flush", ACTION_MANAGE_QUEUE},
+    {DELIVERD_INTERFACE, "FlushDestination", ACTION_MANAGE_QUEUE},
+    {DELIVERD_INTERFACE, "GetMessage", ACTION_READ_QUEUE},
+    {DELIVERD_INTERFACE, "ListMessages", ACTION_READ_QUEUE},
+    {DAEMON_INTERFACE, "Describe", SYSTEM_BUS_PUBLIC},
+    {DAEMON_INTERFACE, "Reload", ACTION_MANAGE_DAEMONS},
     {},
 };
 

@@ -13,7 +13,7 @@
 #define DELIVERD_LIST_MAX 1000
 
 extern const PeerAccess deliverd_peer_access[];
-extern const PeerAccess deliverd_bus_root_only[];
+extern const SystemBusAccess deliverd_bus_access[];
 
 /* Fills m->peer_objects and m->bus_objects. */
 void deliverd_bus_objects(Manager *m);

@@ -383,7 +383,7 @@ int manager_serve(Manager *m)
         return log_error_errno(r, "Failed to serve the peer socket: %m");
     (void) TAKE_FD(fd);
     peer_server_set_dropped(m->server, on_dropped, m);
-    r = system_bus_new(&m->bus, m->event, "org.postern.Delivery1", "postern-deliverd", m->bus_objects, deliverd_bus_root_only);
+    r = system_bus_new(&m->bus, m->event, "org.postern.Delivery1", "postern-deliverd", m->bus_objects, deliverd_bus_access);
     if (r < 0)
         return log_error_errno(r, "Failed to prepare the system bus: %m");
     return 0;

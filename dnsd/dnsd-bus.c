@@ -12,6 +12,7 @@
 #include "bus-error.h"
 #include "dns-name.h"
 #include "dnsd-manager.h"
+#include "polkit-action.h"
 
 #define DNSD_PATH "/org/postern/Dns1"
 
@@ -298,9 +299,10 @@ const PeerAccess bus_access[] = {
     {},
 };
 
-const PeerAccess bus_root_only[] = {
-    {"org.postern.Daemon1", "Reload", ROLE_ROOT},
-    {"org.postern.Dns1", "Resolve", ROLE_ROOT},
+const SystemBusAccess system_bus_access[] = {
+    {"org.postern.Daemon1", "Describe", SYSTEM_BUS_PUBLIC},
+    {"org.postern.Daemon1", "Reload", ACTION_MANAGE_DAEMONS},
+    {"org.postern.Dns1", "Resolve", ACTION_QUERY_DNS},
     {},
 };
 

@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 #include <systemd/sd-bus.h>
 
-#include "peer-server.h"
+#include "system-bus.h"
 
 typedef struct Manager Manager;
 typedef struct BusRequest BusRequest;
@@ -20,7 +20,7 @@ void bus_caller_init(BusCaller *c);
 void bus_caller_clear(BusCaller *c);
 
 extern const PeerAccess bus_access[];
-extern const PeerAccess bus_root_only[];
+extern const SystemBusAccess system_bus_access[];
 
 /* Fills the object tables, {}-ended. */
 #define DNSD_OBJECTS 3

@@ -144,7 +144,7 @@ static int start_buses(Manager *m)
         return log_error_errno(r, "Failed to serve the peer socket: %m");
     (void) TAKE_FD(fd);
     peer_server_set_dropped(m->server, on_dropped, m);
-    r = system_bus_new(&m->system_bus, m->event, "org.postern.Dns1", "postern-dnsd", m->system_objects, bus_root_only);
+    r = system_bus_new(&m->system_bus, m->event, "org.postern.Dns1", "postern-dnsd", m->system_objects, system_bus_access);
     if (r < 0)
         return log_error_errno(r, "Failed to prepare the system bus: %m");
     return 0;

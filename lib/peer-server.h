@@ -79,8 +79,8 @@ void peer_caller_attach(PeerCaller *c, void *data, void (*destroy)(void *data));
 typedef struct PeerPending PeerPending;
 
 /* For a handler that will return 1: size is that of its arguments, in bytes. When the connection has too many already, error is
- * set (LimitExceeded) and negative errno returned, for the handler to return. Calls over the system bus are root's and not
- * counted. */
+ * set (LimitExceeded) and negative errno returned, for the handler to return. Calls over the system bus are
+ * of authorized people and not counted. */
 int peer_pending_new(PeerPending **ret, PeerServer *s, sd_bus_message *call, size_t size, sd_bus_error *reterr_error);
 /* To be answered with sd_bus_reply_…(); the pending's own. When the connection has ended meanwhile, the answer goes nowhere. */
 sd_bus_message *peer_pending_call(const PeerPending *p);

@@ -2,34 +2,25 @@
 
 /* The daemon on the system bus. It must never block the loop and never matter to mail: without a bus it only tries again.
  *
- * A caller's uid is known to the bus alone. sd-bus would ask for it synchronously; here the call is put aside, the bus is asked,
- * and the answer decides whether the handler is called. So this file finds the handlers of root_only members itself. */
+ * Who a caller is knows the bus alone, and what he may, polkit. sd-bus would ask synchronously; here the call is put aside, and the
+ * answer decides whether the handler is called. So this file finds the handlers of members that are not public itself. */
 
 #include "system-bus.h"
 
 #include <stdarg.h>
-#include <sys/queue.h>
 
+#include "bus-authorizer.h"
 #include "bus-direct.h"
 #include "bus-error.h"
 #include "log.h"
+#include "polkit-action.h"
 
 #define RECONNECT_MIN_USEC USEC_PER_SEC
 #define RECONNECT_MAX_USEC (30 * USEC_PER_SEC)
-#define CHECK_TIMEOUT_USEC (5 * USEC_PER_SEC)
-/* Calls whose caller is being looked up. */
-#define CHECKS_MAX 16
 
 #define LOG_CONTROL_PATH "/org/freedesktop/LogControl1"
 #define LOG_CONTROL_INTERFACE "org.freedesktop.LogControl1"
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
-
-typedef struct Check {
-    TAILQ_ENTRY(Check) entry;
-    SystemBus *owner;
-    sd_bus_message *call;
-    sd_bus_slot *slot;
-} Check;
 
 struct SystemBus {
     sd_event *event;
@@ -38,11 +29,10 @@ struct SystemBus {
     char *name;
     const char *identifier;
     const PeerObject *objects;
-    const PeerAccess *root_only;
+    const SystemBusAccess *access;
+    BusAuthorizer *authorizer;
     uint64_t delay;
     bool has_name;
-    TAILQ_HEAD(, Check) checks;
-    unsigned n_checks;
 };
 
 /* ---- LogControl1 ---- */
@@ -101,30 +91,32 @@ static const sd_bus_vtable log_control_vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
-/* ---- calls that only root may make ---- */
+/* ---- calls that not everybody may make ---- */
 
-static Check *check_free(Check *c)
+static bool has_interface(const SystemBus *b, const char *interface)
 {
-    if (!c)
-        return NULL;
-    if (c->owner) {
-        TAILQ_REMOVE(&c->owner->checks, c, entry);
-        c->owner->n_checks--;
-    }
-    sd_bus_slot_unref(c->slot);
-    sd_bus_message_unref(c->call);
-    free(c);
-    return NULL;
-}
-DEFINE_CLEANUP(Check, check_free);
-
-static bool is_root_only(const SystemBus *b, const char *interface, const char *member)
-{
-    if (streq(interface, PROPERTIES_INTERFACE) && streq(member, "Set"))
-        return true;
-    for (const PeerAccess *a = b->root_only; a && a->interface; a++)
-        if (streq(a->interface, interface) && (!a->member || streq(a->member, member)))
+    for (const PeerObject *o = b->objects; o->path; o++)
+        if (streq(o->interface, interface))
             return true;
+    return false;
+}
+
+/* Whether the call is everybody's; if not, *ret_action is what polkit is asked for, NULL: only root may. What stands in no table is
+ * root's, if it is ours: a method must not become public by being forgotten. */
+static bool is_public(const SystemBus *b, const char *interface, const char *member, const char **ret_action)
+{
+    if (streq(interface, PROPERTIES_INTERFACE) && streq(member, "Set")) {
+        *ret_action = ACTION_MANAGE_DAEMONS;
+        return false;
+    }
+    if (!has_interface(b, interface))
+        return true;
+    for (const SystemBusAccess *a = b->access; a->interface; a++)
+        if (streq(a->interface, interface) && streq(a->member, member)) {
+            *ret_action = a->action;
+            return a->action && streq(a->action, SYSTEM_BUS_PUBLIC);
+        }
+    *ret_action = NULL;
     return false;
 }
 
@@ -200,57 +192,14 @@ static void call_answer_error(sd_bus_message *m, int r, const sd_bus_error *erro
         (void) sd_bus_reply_method_errno(m, r, NULL);
 }
 
-/* The bus has said whose call it is. */
-static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *reterr_error)
+static void on_authorized(sd_bus_message *m, const sd_bus_error *refusal, void *userdata)
 {
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-    Check *c = userdata;
-    SystemBus *b = c->owner;
-    uint32_t uid;
-    int r;
+    int r = 0;
 
-    m = sd_bus_message_ref(c->call);
-    check_free(c);
-    if (sd_bus_message_is_method_error(answer, NULL) || sd_bus_message_read(answer, "u", &uid) < 0)
-        r = sd_bus_error_setf(&error, BUS_ERROR_ACCESS_DENIED, "The system bus did not say who calls %s.%s.",
-                sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
-    else if (uid != 0)
-        r = sd_bus_error_setf(&error, BUS_ERROR_ACCESS_DENIED, "A caller with uid %u may not call %s.%s, only root may.",
-                uid, sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
-    else
-        r = call_handle(b, m, &error);
-    call_answer_error(m, r, &error);
-    return 1;
-}
-
-static int check_start(SystemBus *b, sd_bus_message *m, sd_bus_error *error)
-{
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *question = NULL;
-    _cleanup_(check_freep) Check *c = NULL;
-    int r;
-
-    if (b->n_checks >= CHECKS_MAX)
-        return sd_bus_error_setf(error, BUS_ERROR_LIMIT_EXCEEDED, "Too many calls at the same time.");
-    r = sd_bus_message_new_method_call(b->bus, &question, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-            "GetConnectionUnixUser");
-    if (r < 0)
-        return r;
-    r = sd_bus_message_append(question, "s", sd_bus_message_get_sender(m));
-    if (r < 0)
-        return r;
-    c = calloc(1, sizeof(*c));
-    if (!c)
-        return -ENOMEM;
-    r = sd_bus_call_async(b->bus, &c->slot, question, on_uid, c, CHECK_TIMEOUT_USEC);
-    if (r < 0)
-        return r;
-    c->call = sd_bus_message_ref(m);
-    c->owner = b;
-    b->n_checks++;
-    TAILQ_INSERT_TAIL(&b->checks, c, entry);
-    (void) TAKE_PTR(c);
-    return 0;
+    if (!refusal)
+        r = call_handle(userdata, m, &error);
+    call_answer_error(m, r, refusal ?: &error);
 }
 
 /* Before every handler: 0 lets the call through, 1 means that it is being dealt with. */
@@ -258,7 +207,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
 {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
     SystemBus *b = userdata;
-    const char *interface;
+    const char *interface, *action;
     uint8_t type;
     int r;
 
@@ -267,10 +216,10 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
     interface = sd_bus_message_get_interface(m);
     if (!interface)
         r = sd_bus_error_setf(&error, SD_BUS_ERROR_UNKNOWN_METHOD, "A call has to name its interface.");
-    else if (is_root_only(b, interface, sd_bus_message_get_member(m)))
-        r = check_start(b, m, &error);
-    else
+    else if (is_public(b, interface, sd_bus_message_get_member(m), &action))
         return 0;
+    else
+        r = bus_authorizer_ask(b->authorizer, m, action, &error);
     call_answer_error(m, r, &error);
     return 1;
 }
@@ -279,10 +228,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
 
 static void bus_drop(SystemBus *b)
 {
-    Check *c;
-
-    while ((c = TAILQ_FIRST(&b->checks)))
-        check_free(c);
+    b->authorizer = bus_authorizer_free(b->authorizer);
     b->has_name = false;
     b->bus = sd_bus_close_unref(b->bus);
 }
@@ -358,6 +304,9 @@ static int bus_connect(SystemBus *b)
     r = bus_direct_match_disconnected(b->bus, on_disconnected, b);
     if (r < 0)
         return r;
+    r = bus_authorizer_new(&b->authorizer, b->bus, on_authorized, b);
+    if (r < 0)
+        return r;
     r = sd_bus_add_filter(b->bus, NULL, on_message, b);
     if (r < 0)
         return r;
@@ -378,7 +327,7 @@ static int on_connect(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const char *identifier, const PeerObject *objects,
-        const PeerAccess *root_only)
+        const SystemBusAccess *access)
 {
     _cleanup_(system_bus_freep) SystemBus *b = NULL;
     int r;
@@ -386,11 +335,10 @@ int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const cha
     b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
-    TAILQ_INIT(&b->checks);
     b->event = sd_event_ref(event);
     b->identifier = identifier;
     b->objects = objects;
-    b->root_only = root_only;
+    b->access = access;
     b->name = strdup(name);
     if (!b->name)
         return -ENOMEM;

@@ -13,12 +13,21 @@
 
 typedef struct SystemBus SystemBus;
 
-/* name: "org.postern.Cert1". objects: {}-ended, outlive the bus. Unprivileged callers are held off by the D-Bus policy and by a
- * check of the caller's uid here: root_only lists members ({}-ended, roles ignored) that only uid 0 may call. Setting a property
- * is always root's alone. All methods are SD_BUS_VTABLE_UNPRIVILEGED, and their vtables have no offsets: sd-bus' own check would
+/* Who may call a method: root always, and of the others whom polkit authorizes for the action (lib/polkit-action.h). */
+typedef struct SystemBusAccess {
+    const char *interface;
+    const char *member;
+    const char *action; /* SYSTEM_BUS_PUBLIC: everybody; NULL: nobody but root */
+} SystemBusAccess;
+
+#define SYSTEM_BUS_PUBLIC ""
+
+/* name: "org.postern.Cert1". objects and access are {}-ended and outlive the bus. A method that access does not name is root's
+ * alone. Properties are public; setting one takes ACTION_MANAGE_DAEMONS. A handler runs when its caller is authorized, which may be
+ * minutes after the call. All methods are SD_BUS_VTABLE_UNPRIVILEGED, and their vtables have no offsets: sd-bus' own check would
  * block. Never fails for want of a bus. */
 int system_bus_new(SystemBus **ret, sd_event *event, const char *name, const char *identifier, const PeerObject *objects,
-        const PeerAccess *root_only);
+        const SystemBusAccess *access);
 SystemBus *system_bus_free(SystemBus *b);
 DEFINE_CLEANUP(SystemBus, system_bus_free);
 

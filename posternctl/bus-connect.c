@@ -7,10 +7,14 @@
 
 #include <stdarg.h>
 
+#include "polkit-agent.h"
+
 #define RUNTIME_DIRECTORY "/run/postern"
 #define SYSTEMD_SOCKET "/run/systemd/private"
 /* Includes ssh, which may ask for a passphrase. */
 #define CONNECT_TIMEOUT_USEC (90 * USEC_PER_SEC)
+/* Somebody types a password; more than the daemons wait for polkit. */
+#define INTERACTIVE_TIMEOUT_USEC (150 * USEC_PER_SEC)
 
 const BusService service_smtpd = {"smtpd", "org.postern.Smtp1", "/org/postern/Smtp1", "org.postern.Smtp1"};
 const BusService service_deliverd = {"deliverd", "org.postern.Delivery1", "/org/postern/Delivery1", "org.postern.Delivery1"};
@@ -205,6 +209,52 @@ int bus_call_can_pass_files(const BusConnection *b, sd_bus_message *m, Failure *
             "Files and passphrases cannot be handed to another host; run posternctl there, by ssh");
 }
 
+/* The agent would register with the polkit of this host. */
+static bool is_remote(sd_bus *bus)
+{
+    const char *address;
+
+    return sd_bus_get_address(bus, &address) < 0 || strncmp(address, "unixexec:", strlen("unixexec:")) == 0;
+}
+
+/* A copy of the call m, whose answer was that polkit would have to ask somebody, which allows that. */
+static int interactive_copy(sd_bus_message *m, sd_bus_message **ret)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *copy = NULL;
+    int r;
+
+    r = sd_bus_message_new_method_call(sd_bus_message_get_bus(m), &copy, sd_bus_message_get_destination(m),
+            sd_bus_message_get_path(m), sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
+    if (r < 0)
+        return r;
+    r = sd_bus_message_rewind(m, true);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_copy(copy, m, true);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_set_allow_interactive_authorization(copy, true);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(copy);
+    return 0;
+}
+
+/* Only then, so that nobody who may is bothered, and a script that may not is told at once. r: of the call that was refused. */
+static int call_again_with_agent(sd_bus_message *m, int r, sd_bus_error *error, sd_bus_message **ret_reply)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *copy = NULL;
+    _cleanup_(polkit_agent_closep) pid_t agent = 0;
+
+    if (is_remote(sd_bus_message_get_bus(m)) || interactive_copy(m, &copy) < 0)
+        return r;
+    agent = polkit_agent_open();
+    if (agent <= 0)
+        return r;
+    sd_bus_error_free(error);
+    return sd_bus_call(sd_bus_message_get_bus(m), copy, INTERACTIVE_TIMEOUT_USEC, error, ret_reply);
+}
+
 int bus_call_send(const BusMethod *method, sd_bus_message *m, int r, sd_bus_message **ret_reply, Failure *failure)
 {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -212,6 +262,8 @@ int bus_call_send(const BusMethod *method, sd_bus_message *m, int r, sd_bus_mess
 
     if (r >= 0)
         r = sd_bus_call(sd_bus_message_get_bus(m), m, timeout, &error, ret_reply);
+    if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
+        r = call_again_with_agent(m, r, &error, ret_reply);
     return r < 0 ? failure_set_bus(failure, method->service->name, &error, r) : 0;
 }
 

@@ -11,7 +11,7 @@
 enum {
     STATUS_USAGE = 2,         /* the command line, or an argument that the daemon refuses */
     STATUS_NOT_RUNNING = 3,   /* nobody to ask */
-    STATUS_NOT_PERMITTED = 4, /* only root may */
+    STATUS_NOT_PERMITTED = 4, /* it takes an authorization */
     STATUS_NOT_FOUND = 5,     /* no such message, certificate, record */
 };
 

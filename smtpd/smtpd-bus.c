@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What smtpd tells on the buses. Nobody has to call it for mail to flow, and nobody but root and its own uid may. */
+/* What smtpd tells on the buses. Nobody has to call it for mail to flow. */
 
 #include "smtpd-bus.h"
 
@@ -10,6 +10,7 @@
 #include "address.h"
 #include "catalog-ids.h"
 #include "log.h"
+#include "polkit-action.h"
 
 #define DAEMON_INTERFACE "org.postern.Daemon1"
 
@@ -142,8 +143,9 @@ static const PeerAccess access_table[] = {
     {},
 };
 
-static const PeerAccess root_only[] = {
-    {"org.postern.Daemon1", "Reload", ROLE_ROOT},
+static const SystemBusAccess system_access[] = {
+    {"org.postern.Daemon1", "Describe", SYSTEM_BUS_PUBLIC},
+    {"org.postern.Daemon1", "Reload", ACTION_MANAGE_DAEMONS},
     {},
 };
 
@@ -177,5 +179,5 @@ int smtpd_bus_serve_peers(Manager *m, int listen_fd)
 
 int smtpd_bus_connect_system(Manager *m)
 {
-    return system_bus_new(&m->bus, m->event, SMTPD_BUS_NAME, "postern-smtpd", objects(m), root_only);
+    return system_bus_new(&m->bus, m->event, SMTPD_BUS_NAME, "postern-smtpd", objects(m), system_access);
 }

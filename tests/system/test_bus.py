@@ -29,12 +29,13 @@ def test_busctl_introspects_and_calls(gate, daemon, bus):
 
 
 @pytest.mark.parametrize("daemon", BUSES)
-def test_only_root_may_look_and_reload(gate, daemon):
+def test_everybody_may_look_and_only_root_reload(gate, daemon):
     name = BUSES[daemon]
-    call = ["busctl", "call", f"org.postern.{name}", f"/org/postern/{name}", "org.postern.Daemon1"]
-    for method in ("Describe", "Reload"):
-        assert "Access denied" in gate.run([*call, method], user="nobody", check=False).stderr
-        gate.run([*call, method])
+    call = ["busctl", "--allow-interactive-authorization=no", "call", f"org.postern.{name}", f"/org/postern/{name}",
+            "org.postern.Daemon1"]
+    gate.run([*call, "Describe"], user="nobody")
+    assert gate.run([*call, "Reload"], user="nobody", check=False).returncode != 0
+    gate.run([*call, "Reload"])
 
 
 def test_mail_goes_on_without_the_system_bus(gate, mx):

@@ -162,10 +162,16 @@ def test_what_is_in_use_stays(ctl):
     assert result.status == FAILURE and "smtpd" in result.error
 
 
-@pytest.mark.parametrize("command", ["status", "queue list", "cert list", "dns query remote.lab"])
-def test_only_root_gets_answers(ctl, command):
+@pytest.mark.parametrize("command", ["queue list", "cert forbid-export demonstration", "dns query remote.lab", "alert list"])
+def test_what_is_not_public_is_roots(ctl, command):
     result = ctl(*command.split(), user="nobody", environment=["--chdir=/"])
     assert result.status == NOT_PERMITTED and "root" in result.error and result.text == ""
+
+
+@pytest.mark.parametrize("command", ["status", "cert list", "cert show demonstration", "cert tlsa demonstration --host=mx.lab"])
+def test_what_is_public_is_everybodys(ctl, command):
+    result = ctl(*command.split(), user="nobody", environment=["--chdir=/"])
+    assert result.status == SUCCESS and result.text, result.error
 
 
 def test_root_does_without_the_system_bus(gate, ctl):
