@@ -17,6 +17,7 @@ from .fake import Behaviour, FakeSmtp
 from .lab import Lab
 from .message import Message, plain_message, rough_message
 from .node import CommandFailed, Timeout
+from .posternctl import Posternctl
 
 __all__ = ["Authority", "Behaviour", "Certificate", "CommandFailed", "FakeSmtp", "Lab", "Load", "Message",
-           "Sent", "Timeout", "plain_message", "rough_message", "send"]
+           "Posternctl", "Sent", "Timeout", "plain_message", "rough_message", "send"]

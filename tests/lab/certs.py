@@ -52,23 +52,36 @@ class Certificate:
 
 
 class Authority:
-    """A private certificate authority."""
+    """A private certificate authority: a root, or with an issuer an intermediate."""
 
-    def __init__(self, directory, name="Lab Authority"):
+    def __init__(self, directory, name="Lab Authority", issuer=None):
         self.directory = directory
+        self.issuer = issuer
         stem = name.lower().replace(" ", "-")
         self.key, self.certificate = directory / f"{stem}.key", directory / f"{stem}.pem"
-        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key,
-                 "-out", self.certificate, "-days", 30, "-subj", f"/CN={name}",
-                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key, "-subj", f"/CN={name}",
+                "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        if issuer:
+            self.certificate.write_text(issuer.sign(_openssl("req", "-new", *made)))
+        else:
+            _openssl("req", "-x509", *made, "-out", self.certificate, "-days", 30)
+
+    @property
+    def chain(self):
+        """This authority's own certificate and those above, up to the root, in PEM."""
+        return self.certificate.read_text() + (self.issuer.chain if self.issuer else "")
+
+    def sign(self, request, days=30):
+        """The certificate for a request, with the names that the request has; both in PEM."""
+        request = request.encode() if isinstance(request, str) else request
+        return _openssl("x509", "-req", "-CA", self.certificate, "-CAkey", self.key, "-days", days, "-copy_extensions", "copyall",
+                        data=request).decode()
 
     def issue(self, *names, days=30):
-        """A certificate for names; its chain file ends with the authority's own certificate, so DANE-TA can find it."""
+        """A certificate for names; its chain file ends with the root's own certificate, so DANE-TA can find it."""
         stem = self.directory / f"{names[0]}.issued"
         key, chain = stem.with_suffix(".key"), stem.with_suffix(".pem")
         request = _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
                            "-subj", _subject(names), "-addext", _san(names))
-        leaf = _openssl("x509", "-req", "-CA", self.certificate, "-CAkey", self.key, "-days", days, "-copy_extensions", "copyall",
-                        data=request)
-        chain.write_bytes(leaf + self.certificate.read_bytes())
+        chain.write_text(self.sign(request, days) + self.chain)
         return Certificate(key, chain)
