@@ -52,11 +52,42 @@ def test_a_bare_digest_is_not_signed(certd):
     assert certd.sign(hashlib.sha256(b"a mail that was never sent").digest()).error == "NotAHandshake"
 
 
-@pytest.mark.parametrize("message", [
-    b"Pay to the bearer", b" " * 64, SERVER[:-1], SERVER[1:], SERVER.replace(b"server", b"sErver"), SERVER + b"more", b"\0" * 146],
-    ids=["text", "blanks", "short", "shifted", "context", "long", "zeros"])
+RANDOMS, POINT = hashlib.sha512(b"randoms").digest(), hashlib.sha256(b"a point").digest()
+
+# A few of those that certd/test-tls-signable.c has.
+NO_HANDSHAKES = {
+    "text": b"Pay to the bearer",
+    "blanks": b" " * 64,
+    "short": SERVER[:-1],
+    "shifted": SERVER[1:],
+    "context": SERVER.replace(b"server", b"sErver"),
+    "version": SERVER.replace(b"1.3", b"1.4"),
+    "long": SERVER + b"more",
+    "zeros": b"\0" * 146,
+    "digest of SHA-512": RANDOMS,
+    "DHE": RANDOMS + b"\0\x20" + POINT + b"\0\1\2\0\x20" + POINT,
+    "explicit curve": RANDOMS + b"\1\0\x1d\x20" + POINT,
+    "wrong length": RANDOMS + b"\3\0\x1d\x1f" + POINT,
+    "SSH": b"\0\0\0\x20" + POINT + b"\x32\0\0\0\4root\0\0\0\x0essh-connection\0\0\0\x09publickey\1",
+    "JWT": b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9",
+    "OpenPGP": b"a message\r\n\4\1\x16\x08\0\6\5\2\x67\x43\x1e\x80\4\xff\0\0\0\x0c",
+    "DKIM": b"from:a@example.org\r\ndkim-signature:v=1; a=rsa-sha256; d=example.org; s=x; h=from; bh=; b=",
+}
+
+
+def to_be_signed(certificate):
+    """The part of a certificate, or of a request, that its signature is over."""
+    assert certificate[4:6] == b"\x30\x82"
+    return certificate[4:8 + int.from_bytes(certificate[6:8], "big")]
+
+
+@pytest.mark.parametrize("message", NO_HANDSHAKES.values(), ids=NO_HANDSHAKES)
 def test_what_is_no_handshake_is_not_signed(certd, message):
     assert certd.sign(message).error == "NotAHandshake"
+
+
+def test_a_certificate_is_not_signed(certd, lab):
+    assert certd.sign(to_be_signed(lab.authority.issue("forged.example.org").der())).error == "NotAHandshake"
 
 
 def test_smtpd_cannot_sign_as_a_client(certd):
