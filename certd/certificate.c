@@ -130,6 +130,43 @@ static int certificate_set_leaf(Certificate *c, X509 *leaf)
     return time_to_usec(X509_get0_notAfter(leaf), &c->not_after_usec);
 }
 
+static int prepare_signature(PreparedSignature *p, const SignatureScheme *scheme, EVP_PKEY *key)
+{
+    _cleanup_(evp_md_ctx_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *context; /* md's */
+
+    if (!md)
+        return -ENOMEM;
+    if (EVP_DigestSignInit_ex(md, &context, scheme->digest, NULL, NULL, key, NULL) != 1)
+        return -EIO;
+    if (scheme->pss
+            && (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) != 1
+                    || EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) != 1))
+        return -EIO;
+    p->scheme = scheme;
+    p->context = TAKE_PTR(md);
+    return 0;
+}
+
+static int certificate_prepare(Certificate *c)
+{
+    const SignatureScheme *scheme;
+    size_t n = 0;
+
+    for (size_t i = 0; (scheme = signature_scheme_get(i)); i++) {
+        int r;
+
+        if (!(scheme->key_types & (1u << c->key_type)))
+            continue;
+        if (n == ELEMENTSOF(c->prepared))
+            return -E2BIG;
+        r = prepare_signature(&c->prepared[n++], scheme, c->key);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int certificate_parse(Certificate *c, const char *key_pem, size_t key_size, const char *chain_pem, size_t chain_size,
         const char **reterr_reason)
 {
@@ -153,6 +190,11 @@ static int certificate_parse(Certificate *c, const char *key_pem, size_t key_siz
     if (X509_check_private_key(sk_X509_value(chain, 0), c->key) != 1) {
         *reterr_reason = "has a private key that is not the certificate's";
         return -EKEYREJECTED;
+    }
+    r = certificate_prepare(c);
+    if (r < 0) {
+        *reterr_reason = "has a private key that OpenSSL does not sign with";
+        return r;
     }
     r = certificate_set_leaf(c, sk_X509_value(chain, 0));
     if (r >= 0)
@@ -201,6 +243,8 @@ Certificate *certificate_unref(Certificate *c)
 {
     if (!c || --c->n_ref > 0)
         return NULL;
+    for (size_t i = 0; i < ELEMENTSOF(c->prepared); i++)
+        EVP_MD_CTX_free(c->prepared[i].context);
     EVP_PKEY_free(c->key);
     OPENSSL_free(c->leaf);
     free(c->name);
@@ -267,17 +311,18 @@ int certificate_sign(const Certificate *c, const SignatureScheme *scheme, const 
         size_t *ret_size)
 {
     _cleanup_(evp_md_ctx_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *context; /* md's */
+    const PreparedSignature *prepared = NULL;
     size_t n = CERTIFICATE_SIGNATURE_MAX;
 
     if (!md)
         return -ENOMEM;
-    if (EVP_DigestSignInit_ex(md, &context, scheme->digest, NULL, NULL, c->key, NULL) != 1)
+    for (size_t i = 0; i < ELEMENTSOF(c->prepared) && !prepared; i++)
+        if (c->prepared[i].scheme == scheme)
+            prepared = &c->prepared[i];
+    if (!prepared || EVP_MD_CTX_copy_ex(md, prepared->context) != 1)
         return -EIO;
-    if (scheme->pss
-            && (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) != 1
-                    || EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) != 1))
-        return -EIO;
+    /* The copy is for this message only: OpenSSL need not copy it once more to let it go on. */
+    EVP_MD_CTX_set_flags(md, EVP_MD_CTX_FLAG_FINALISE);
     if (EVP_DigestSign(md, signature, &n, message, size) != 1)
         return -EIO;
     *ret_size = n;

@@ -30,11 +30,20 @@ typedef enum CertificateState {
     _CERTIFICATE_STATE_MAX,
 } CertificateState;
 
+/* A context that is copied for each signature: a copy is much cheaper than making one, which looks algorithms up by name. */
+typedef struct PreparedSignature {
+    const SignatureScheme *scheme;
+    EVP_MD_CTX *context;
+} PreparedSignature;
+
+#define CERTIFICATE_SCHEMES_MAX 8
+
 typedef struct Certificate {
     unsigned n_ref;
     char *name;
     EVP_PKEY *key;
     KeyType key_type;
+    PreparedSignature prepared[CERTIFICATE_SCHEMES_MAX]; /* what the key signs with */
     char *pem; /* leaf first, as served */
     size_t pem_size;
     uint8_t *leaf; /* DER */

@@ -38,6 +38,11 @@ static const struct {
     {"SHA-384", "SHA2-384"}, {"SHA512", "SHA2-512"}, {"SHA-512", "SHA2-512"},
 };
 
+const SignatureScheme *signature_scheme_get(size_t i)
+{
+    return i < ELEMENTSOF(schemes) ? &schemes[i] : NULL;
+}
+
 const SignatureScheme *signature_scheme_from_id(uint16_t id)
 {
     for (size_t i = 0; i < ELEMENTSOF(schemes); i++)

@@ -33,6 +33,9 @@ typedef struct SignatureScheme {
     bool pss;
 } SignatureScheme;
 
+/* All there are, one after the other; NULL past the last. */
+const SignatureScheme *signature_scheme_get(size_t i);
+
 /* NULL for what is unknown. */
 const SignatureScheme *signature_scheme_from_id(uint16_t id);
 
