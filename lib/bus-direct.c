@@ -47,7 +47,8 @@ int bus_direct_new(sd_bus **ret, sd_event *event, int fd, bool server, const cha
     r = sd_bus_start(bus);
     if (r < 0)
         return r;
-    r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
+    if (event)
+        r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(bus);

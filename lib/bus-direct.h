@@ -12,7 +12,7 @@
 #define BUS_LOCAL_PATH "/org/freedesktop/DBus/Local"
 #define BUS_LOCAL_INTERFACE "org.freedesktop.DBus.Local"
 
-/* Starts a connection on fd and attaches it to event; fd is consumed, on failure too. Exactly one end is the server. Descriptors
+/* Starts a connection on fd and attaches it to event (NULL: the caller drives it, as bus-group.h does); fd is consumed, on failure too. Exactly one end is the server. Descriptors
  * may be sent. Nothing is dispatched before the loop runs, so the caller adds its vtables and matches afterwards. End it with
  * sd_bus_close_unref(). */
 int bus_direct_new(sd_bus **ret, sd_event *event, int fd, bool server, const char *description);

@@ -13,6 +13,7 @@
 
 #include "bus-direct.h"
 #include "bus-error.h"
+#include "bus-group.h"
 
 /* Answers and signals that wait because the peer does not read. Its socket's buffer (about 200 kB) is full before the first
  * does. */
@@ -36,6 +37,7 @@ struct PeerCaller {
     PeerCaller *next;
     PeerCaller **link; /* where the pointer to this one is */
     sd_bus *bus;
+    BusMember *member;
     int watch_fd; /* a second descriptor of the socket: tells a peer that left from one that is dropped */
     uid_t uid;
     RoleMask roles;
@@ -51,6 +53,7 @@ struct PeerServer {
     sd_event_source *accept_source;
     sd_event_source *resume_source;
     sd_event_source *reap_source;
+    BusGroup *group;
     int listen_fd;
     char *description;
     const PeerAccess *access;
@@ -88,6 +91,7 @@ static PeerCaller *caller_free(PeerCaller *c)
         if (c->next)
             c->next->link = c->link;
     }
+    bus_member_free(c->member);
     (void) sd_bus_close_unref(c->bus);
     (void) close_fd(c->watch_fd);
     if (c->destroy)
@@ -181,14 +185,21 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
     return 0;
 }
 
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
+static void caller_ended(void *userdata)
 {
     PeerCaller *c = userdata;
 
+    if (c->doomed)
+        return;
     if (bus_direct_peer_left(c->watch_fd))
         caller_free(c);
     else
         caller_drop(c, "broke the bus protocol");
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
+{
+    caller_ended(userdata);
     return 1;
 }
 
@@ -250,7 +261,7 @@ static int caller_new(PeerServer *s, int fd, uid_t uid, RoleMask roles)
     c->watch_fd = fcntl(owned, F_DUPFD_CLOEXEC, 3);
     if (c->watch_fd < 0)
         return negative_errno();
-    r = bus_direct_new(&c->bus, s->event, TAKE_FD(owned), true, s->description);
+    r = bus_direct_new(&c->bus, NULL, TAKE_FD(owned), true, s->description);
     if (r < 0)
         return r;
     r = caller_set_priority(c);
@@ -270,6 +281,9 @@ static int caller_new(PeerServer *s, int fd, uid_t uid, RoleMask roles)
         if (r < 0)
             return r;
     }
+    r = bus_group_add(s->group, &c->member, c->bus, c->watch_fd, caller_ended, c);
+    if (r < 0)
+        return r;
     c->link = &s->callers;
     c->next = s->callers;
     if (c->next)
@@ -366,6 +380,9 @@ int peer_server_new(PeerServer **ret, sd_event *event, int listen_fd, const char
     r = sd_event_source_set_enabled(s->resume_source, SD_EVENT_OFF);
     if (r < 0)
         return r;
+    r = bus_group_new(&s->group, event);
+    if (r < 0)
+        return r;
     r = sd_event_add_defer(event, &s->reap_source, on_reap, s);
     if (r < 0)
         return r;
@@ -383,6 +400,7 @@ PeerServer *peer_server_free(PeerServer *s)
         return NULL;
     while (s->callers)
         caller_free(s->callers);
+    bus_group_free(s->group);
     sd_event_source_disable_unref(s->accept_source);
     sd_event_source_disable_unref(s->resume_source);
     sd_event_source_disable_unref(s->reap_source);
