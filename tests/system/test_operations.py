@@ -356,6 +356,30 @@ def test_what_was_installed_is_served_in_order(gate, way, pending, authority, ro
             gate.reload(daemon)
 
 
+def test_busctl_alone_is_enough_where_it_can_pass_descriptors(gate, ctl, authority, root, tmp_path):
+    version = int(re.search(r"systemd (\d+)", gate.run(["busctl", "--version"]).stdout).group(1))
+    call = "busctl call org.postern.Cert1 /org/postern/Cert1 org.postern.Cert1"
+    way = OverTheBus(gate)
+    way.create("mx", CommonName=HOST)
+    try:
+        leaf, above = signed(authority, way.request("mx"))
+        ctl.write("leaf", leaf)
+        ctl.write("above", "".join(above))
+        install = ctl.run(f"{call} InstallCertificate 'sha{{sv}}' mx 3 1 Incomplete b true 3<leaf", check=False)
+        if version < 257:
+            assert install.returncode != 0 and "not supported" in install.stderr
+            return
+        assert install.returncode == 0, install.stderr
+        ctl.run(f"{call} AddIntermediates 'sha{{sv}}' mx 3 0 3<above")
+        assert_in_order(way, leaf, above, root, tmp_path)
+        ctl.write("pkcs12", way.export_pkcs12("mx", "a secret"))
+        imported = ctl.run(f"printf 'a secret' | {call} ImportCertificate 'shha{{sv}}' copy 3 0 0 3<pkcs12")
+        assert imported.stdout == 's "copy"\n'
+        way.delete("copy")
+    finally:
+        way.delete("mx")
+
+
 # Keys in and out
 
 def test_what_is_exported_is_the_key_and_its_chain(way, pending, authority, unchanged, tmp_path):
