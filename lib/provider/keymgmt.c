@@ -58,6 +58,19 @@ static int keymgmt_import(void *data, int selection, const OSSL_PARAM params[])
     return 1;
 }
 
+/* From one of our decoders: a pointer to a RemoteKey, which is referenced. */
+static void *keymgmt_load(const void *reference, size_t size)
+{
+    KeyData *d;
+
+    if (!reference || size != sizeof(RemoteKey *))
+        return NULL;
+    d = calloc(1, sizeof(KeyData));
+    if (d)
+        d->key = remote_key_ref(*(RemoteKey *const *) reference);
+    return d;
+}
+
 static const OSSL_PARAM *keymgmt_import_types(int selection)
 {
     static const OSSL_PARAM params[] = {OSSL_PARAM_octet_ptr(REMOTE_KEY_PARAM, NULL, 0), OSSL_PARAM_END};
@@ -121,6 +134,7 @@ static const char *keymgmt_ec_operation(int operation)
 #define KEYMGMT_FUNCTIONS                                                              \
     {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void)) keymgmt_new},                             \
     {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void)) keymgmt_free},                           \
+    {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void)) keymgmt_load},                           \
     {OSSL_FUNC_KEYMGMT_HAS, (void (*)(void)) keymgmt_has},                             \
     {OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void)) keymgmt_match},                         \
     {OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void)) keymgmt_import},                       \

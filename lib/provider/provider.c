@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The provider's entry: which algorithms it has. It is built in, never loaded from a file, and lives in a library context of its
- * own beside the default provider, which does everything but signing with remote keys. */
+/* The provider's entry: which algorithms it has. This one is built in and lives in a library context of its own beside the
+ * default provider, which does everything but signing with remote keys; module.c is for programs that are not of the suite. */
 
 #include "provider.h"
 
@@ -9,7 +9,7 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
-static const OSSL_PARAM *provider_gettable(void *context)
+const OSSL_PARAM *remote_provider_gettable(void *context)
 {
     static const OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
@@ -21,7 +21,7 @@ static const OSSL_PARAM *provider_gettable(void *context)
     return params;
 }
 
-static int provider_get_params(void *context, OSSL_PARAM params[])
+int remote_provider_get_params(void *context, OSSL_PARAM params[])
 {
     OSSL_PARAM *p;
 
@@ -34,7 +34,7 @@ static int provider_get_params(void *context, OSSL_PARAM params[])
     return 1;
 }
 
-static const OSSL_ALGORITHM *provider_query(void *context, int operation, int *ret_no_cache)
+const OSSL_ALGORITHM *remote_provider_query(void *context, int operation, int *ret_no_cache)
 {
     *ret_no_cache = 0;
     switch (operation) {
@@ -48,9 +48,9 @@ static const OSSL_ALGORITHM *provider_query(void *context, int operation, int *r
 }
 
 static const OSSL_DISPATCH provider_functions[] = {
-    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void)) provider_gettable},
-    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void)) provider_get_params},
-    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void)) provider_query},
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void)) remote_provider_gettable},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void)) remote_provider_get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void)) remote_provider_query},
     {0, NULL},
 };
 

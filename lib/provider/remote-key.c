@@ -12,7 +12,6 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 
 #include "openssl-cleanup.h"
@@ -20,6 +19,7 @@
 
 struct RemoteSignature {
     RemoteKey *key;
+    const RemoteSigner *signer;
     ASYNC_WAIT_CTX *wait;
     void *data; /* the signer's */
     bool started; /* false inside of RemoteSigner.start(): an answer from there needs no wake-up */
@@ -38,28 +38,12 @@ struct RemoteKeys {
 /* Set while remote_signature_abort() drives a connection: the job that wakes up gives up. */
 static _Thread_local bool aborting;
 
-RemoteKey *remote_key_ref(RemoteKey *k)
-{
-    __atomic_add_fetch(&k->n_ref, 1, __ATOMIC_RELAXED);
-    return k;
-}
-
-RemoteKey *remote_key_unref(RemoteKey *k)
-{
-    if (!k || __atomic_sub_fetch(&k->n_ref, 1, __ATOMIC_ACQ_REL) > 0)
-        return NULL;
-    EVP_PKEY_free(k->public_key);
-    free(k->name);
-    free(k);
-    return NULL;
-}
-
 static RemoteSignature *remote_signature_free(RemoteSignature *s)
 {
     if (!s)
         return NULL;
     if (s->started && !s->done)
-        s->key->signer->cancel(s, s->key->signer->userdata);
+        s->signer->cancel(s, s->signer->userdata);
     remote_key_unref(s->key);
     free(s->signature);
     free(s);
@@ -113,8 +97,10 @@ void remote_signature_abort(SSL *ssl)
     ERR_clear_error();
 }
 
-int remote_key_sign(RemoteKey *k, uint16_t scheme, const uint8_t *message, size_t message_size, uint8_t *signature, size_t size,
-        size_t *ret_size)
+/* A RemoteKeySign whose userdata is the RemoteSigner: pauses the current async job until it has signed. Returns -EWOULDBLOCK
+ * outside of a job, -ECANCELED after remote_signature_abort(), -EMSGSIZE, or the signer's error. */
+static int sign_in_job(RemoteKey *k, uint16_t scheme, const uint8_t *message, size_t message_size, uint8_t *signature,
+        size_t size, size_t *ret_size)
 {
     _cleanup_(remote_signature_freep) RemoteSignature *s = NULL;
     ASYNC_JOB *job = ASYNC_get_current_job();
@@ -132,8 +118,9 @@ int remote_key_sign(RemoteKey *k, uint16_t scheme, const uint8_t *message, size_
     if (!s)
         return -ENOMEM;
     s->key = remote_key_ref(k);
+    s->signer = k->userdata;
     s->wait = ASYNC_get_wait_ctx(job);
-    r = k->signer->start(s, k->name, k->spki_sha256, scheme, message, message_size, k->signer->userdata);
+    r = s->signer->start(s, k->name, k->spki_sha256, scheme, message, message_size, s->signer->userdata);
     if (r < 0)
         return r;
     s->started = true;
@@ -189,29 +176,8 @@ OSSL_LIB_CTX *remote_keys_libctx(RemoteKeys *k)
     return k->libctx;
 }
 
-/* The public key anew in our library context (the certificate may be of another), and its hash. */
-static int remote_key_set_public(RemoteKey *key, RemoteKeys *k, X509 *certificate)
-{
-    unsigned char *der = NULL;
-    const unsigned char *p;
-    int size;
-
-    size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
-    if (size <= 0)
-        return -EBADMSG;
-    (void) SHA256(der, (size_t) size, key->spki_sha256);
-    p = der;
-    key->public_key = d2i_PUBKEY_ex(NULL, &p, size, k->libctx, NULL);
-    OPENSSL_free(der);
-    return key->public_key ? key_type_from_pkey(key->public_key, &key->type) : -EBADMSG;
-}
-
 static EVP_PKEY *remote_key_to_pkey(RemoteKeys *k, RemoteKey *key)
 {
-    static const char *const algorithms[_KEY_TYPE_MAX] = {
-        [KEY_EC_P256] = "EC", [KEY_EC_P384] = "EC", [KEY_ED25519] = "ED25519", [KEY_RSA] = "RSA",
-        [KEY_ML_DSA_44] = "ML-DSA-44", [KEY_ML_DSA_65] = "ML-DSA-65", [KEY_ML_DSA_87] = "ML-DSA-87",
-    };
     void *pointer = key;
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_ptr(REMOTE_KEY_PARAM, &pointer, sizeof(RemoteKey)),
@@ -220,27 +186,25 @@ static EVP_PKEY *remote_key_to_pkey(RemoteKeys *k, RemoteKey *key)
     _cleanup_(evp_pkey_ctx_freep) EVP_PKEY_CTX *context = NULL;
     EVP_PKEY *pkey = NULL;
 
-    context = EVP_PKEY_CTX_new_from_name(k->libctx, algorithms[key->type], "provider=" REMOTE_KEY_PROVIDER);
+    context = EVP_PKEY_CTX_new_from_name(k->libctx, remote_key_algorithms[key->type], "provider=" REMOTE_KEY_PROVIDER);
     if (context && EVP_PKEY_fromdata_init(context) == 1)
         (void) EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_KEYPAIR, params);
     return pkey;
 }
 
+/* The public key is made anew in our library context: the certificate may be of another. */
 int remote_key_new(RemoteKeys *k, EVP_PKEY **ret, X509 *certificate, const char *name, const RemoteSigner *signer)
 {
     _cleanup_(remote_key_unrefp) RemoteKey *key = NULL;
+    unsigned char *spki = NULL;
     EVP_PKEY *pkey;
-    int r;
+    int size, r;
 
-    key = calloc(1, sizeof(RemoteKey));
-    if (!key)
-        return -ENOMEM;
-    key->n_ref = 1;
-    key->signer = signer;
-    key->name = strdup(name);
-    if (!key->name)
-        return -ENOMEM;
-    r = remote_key_set_public(key, k, certificate);
+    size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &spki);
+    if (size <= 0)
+        return -EBADMSG;
+    r = remote_key_from_spki(&key, k->libctx, name, spki, (size_t) size, sign_in_job, (void *) signer);
+    OPENSSL_free(spki);
     if (r < 0)
         return r;
     pkey = remote_key_to_pkey(k, key);

@@ -6,7 +6,7 @@
  *
  * In an OpenSSL async job (SSL_MODE_ASYNC) the handshake pauses until the signer answers and SSL_ERROR_WANT_ASYNC is seen
  * meanwhile; the callback set by SSL_set_async_callback() is called when it can go on. Outside of a job signing fails: nothing
- * here blocks. Nothing of this reads, holds or could hold a private key. */
+ * here blocks. (Programs that are not of the suite load module.h, which does.) Nothing of this reads, holds or could hold a private key. */
 
 #include <openssl/evp.h>
 #include <openssl/ssl.h>

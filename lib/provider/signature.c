@@ -131,7 +131,7 @@ static int signature_digest_sign(void *context, unsigned char *signature, size_t
         *signature_size = (size_t) EVP_PKEY_get_size(c->key->public_key);
         return 1;
     }
-    return remote_key_sign(c->key, scheme->id, message, message_size, signature, size, signature_size) >= 0;
+    return c->key->sign(c->key, scheme->id, message, message_size, signature, size, signature_size) >= 0;
 }
 
 static const OSSL_DISPATCH signature_functions[] = {
