@@ -98,7 +98,7 @@ static void alert_failed_tls(const Delivery *d, const RunResult *result)
                  : "TLS is required, and no connection could be secured as far as that",
             d->attempts, id, result->reason,
             dane ? "Most often the destination has replaced a certificate without its TLSA record, or its DNSSEC signatures have expired; its postmaster should know."
-                 : "What is required for it stands in its [Destination] section of deliverd.conf, or in the TLSA records of its mail servers.",
+                 : "What is required for it stands in its [Destination] section of deliverd.conf, or in the TLSA records of its mail servers. Which authorities verify servers: posternctl ca list.",
             d->domain);
     if (n < 0)
         return;

@@ -32,6 +32,13 @@ class Certificate:
                  "-days", days, "-subj", _subject(names), "-addext", _san(names))
         return cls(key, chain)
 
+    def alone(self):
+        """The same without what stands behind it in its chain."""
+        end = "-----END CERTIFICATE-----\n"
+        chain = self.chain.with_suffix(".alone.pem")
+        chain.write_text(self.chain.read_text().split(end)[0] + end)
+        return Certificate(self.key, chain)
+
     def der(self, position=0):
         """The DER bytes of the certificate at position in the chain."""
         end = "-----END CERTIFICATE-----\n"
@@ -77,11 +84,13 @@ class Authority:
         return _openssl("x509", "-req", "-CA", self.certificate, "-CAkey", self.key, "-days", days, "-copy_extensions", "copyall",
                         data=request).decode()
 
-    def issue(self, *names, days=30):
-        """A certificate for names; its chain file ends with the root's own certificate, so DANE-TA can find it."""
-        stem = self.directory / f"{names[0]}.issued"
-        key, chain = stem.with_suffix(".key"), stem.with_suffix(".pem")
+    def issue(self, *names, days=30, common_name=None, usage=None):
+        """A certificate for names; its chain file ends with the root's own certificate, so DANE-TA can find it. It has expired
+        if days is 0. usage: serverAuth, clientAuth."""
+        stem = f"{names[0]}.{self.certificate.stem}.{days}.{common_name}.{usage}"
+        key, chain = self.directory / f"{stem}.key", self.directory / f"{stem}.pem"
+        extensions = ["-addext", _san(names)] + (["-addext", f"extendedKeyUsage={usage}"] if usage else [])
         request = _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
-                           "-subj", _subject(names), "-addext", _san(names))
+                           "-subj", _subject([common_name or names[0]]), *extensions)
         chain.write_text(self.sign(request, days) + self.chain)
         return Certificate(key, chain)
