@@ -107,9 +107,9 @@ class Programs:
 
     def handshake(self, port, *options):
         """openssl s_client, which verifies chain, name and signature: whether it was content, and its output."""
-        result = subprocess.run(["openssl", "s_client", "-connect", f"{self.address}:{port}", "-servername", NAME, "-verify_hostname",
-                                 NAME, "-CAfile", self.authority.certificate, "-verify_return_error", *options], input="Q\n",
-                                text=True, capture_output=True, timeout=30)
+        result = subprocess.run(["openssl", "s_client", "-connect", f"{self.address}:{port}", "-servername", NAME,
+                                 "-verify_hostname", NAME, "-CAfile", self.authority.certificate, "-verify_return_error",
+                                 *options], input="Q\n", text=True, capture_output=True, timeout=30)
         output = result.stdout + result.stderr
         return "Verify return code: 0 (ok)" in output and "Peer signature type" in output, output
 
@@ -219,8 +219,8 @@ def test_postfix_does_starttls(programs):
     programs.give("rsa", "postfix", "/etc/postfix/mx.pem", "/etc/postfix/mx.key")
     programs.run(["postconf", "-e", "tls_config_file=/etc/postern/openssl.cnf", "smtpd_tls_cert_file=/etc/postfix/mx.pem",
                   "smtpd_tls_key_file=/etc/postfix/mx.key", "smtpd_tls_security_level=may", "inet_interfaces=all",
-                  f"myhostname={NAME}", "maillog_file=/var/log/postfix.log", "mydestination=localhost", "smtpd_peername_lookup=no",
-                  "compatibility_level=3.6"])
+                  f"myhostname={NAME}", "maillog_file=/var/log/postfix.log", "mydestination=localhost",
+                  "smtpd_peername_lookup=no", "compatibility_level=3.6"])
     programs.run(["postconf", "-M", "-e", "10025/inet=10025 inet n - n - - smtpd"])
     programs.run(["postconf", "-M", "-#", "smtp/inet"])  # its port is the gateway's
     programs.run(["postfix", "start"])
