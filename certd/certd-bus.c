@@ -17,6 +17,7 @@
 
 const PeerAccess certd_peer_access[] = {
     {CERTD_PEER_INTERFACE, "Sign", ROLE_SMTPD | ROLE_DELIVERD},
+    {CERTD_PEER_INTERFACE, "GetAssignment", ROLE_SMTPD | ROLE_DELIVERD},
     {CERTD_PEER_INTERFACE, "GetCertificate", ROLE_SMTPD | ROLE_DELIVERD},
     {CERTD_INTERFACE, NULL, ROLE_ROOT | ROLE_SELF},
     {DAEMON_INTERFACE, NULL, ROLE_ROOT | ROLE_SELF},
@@ -32,6 +33,7 @@ const PeerAccess certd_program_access[] = {
 /* Certificates are shown to everybody who makes a TLS connection. */
 const SystemBusAccess certd_bus_access[] = {
     {CERTD_INTERFACE, "AddIntermediates", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "AssignCertificate", ACTION_MANAGE_CERTIFICATES},
     {CERTD_INTERFACE, "CreateCertificate", ACTION_MANAGE_CERTIFICATES},
     {CERTD_INTERFACE, "CreateRequest", ACTION_MANAGE_CERTIFICATES},
     {CERTD_INTERFACE, "DeleteCertificate", ACTION_MANAGE_CERTIFICATES},
@@ -43,8 +45,10 @@ const SystemBusAccess certd_bus_access[] = {
     {CERTD_INTERFACE, "GetTLSA", SYSTEM_BUS_PUBLIC},
     {CERTD_INTERFACE, "ImportCertificate", ACTION_MANAGE_CERTIFICATES},
     {CERTD_INTERFACE, "InstallCertificate", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "ListAssignments", SYSTEM_BUS_PUBLIC},
     {CERTD_INTERFACE, "ListCertificates", SYSTEM_BUS_PUBLIC},
     {CERTD_INTERFACE, "RenameCertificate", ACTION_MANAGE_CERTIFICATES},
+    {CERTD_INTERFACE, "UnassignCertificate", ACTION_MANAGE_CERTIFICATES},
     {DAEMON_INTERFACE, "Describe", SYSTEM_BUS_PUBLIC},
     {DAEMON_INTERFACE, "Reload", ACTION_MANAGE_DAEMONS},
     {},
@@ -101,31 +105,61 @@ static int method_peer_get_certificate(sd_bus_message *m, void *userdata, sd_bus
     return sd_bus_send(NULL, reply, NULL);
 }
 
+/* A listener may be called what cannot be a use: then nothing is assigned to it. */
+static int method_get_assignment(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    Manager *manager = userdata;
+    const char *use, *name;
+    Client client;
+    UseKind kind;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &use);
+    if (r < 0)
+        return r;
+    if (client_from_message(&client, manager, m) < 0 || !client.service)
+        return sd_bus_error_set(error, BUS_ERROR_ACCESS_DENIED, "Only smtpd and deliverd have uses.");
+    if (use_parse(use, &kind, &name) < 0)
+        return sd_bus_reply_method_return(m, "s", "");
+    if (kind != client.service->use)
+        return sd_bus_error_setf(error, BUS_ERROR_ACCESS_DENIED, "This is no use of %s.", client.name);
+    return sd_bus_reply_method_return(m, "s", assignments_find(manager->assignments, use) ?: "");
+}
+
 static const sd_bus_vtable peer_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", name, "ay", spki_sha256, "q", scheme, "ay", message),
             SD_BUS_RESULT("ay", signature), signer_method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetCertificate", SD_BUS_ARGS("s", name), SD_BUS_RESULT("t", generation, "ay", chain),
             method_peer_get_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetAssignment", SD_BUS_ARGS("s", use), SD_BUS_RESULT("s", name), method_get_assignment,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("Changed", SD_BUS_ARGS("t", generation), 0),
     SD_BUS_VTABLE_END,
 };
 
 /* ---- for people ---- */
 
+/* What certd.conf permits it to, and what it is assigned to. */
 static int append_services(sd_bus_message *reply, Manager *m, const Certificate *c)
 {
+    const Assignment *a = NULL;
     int r;
 
     r = sd_bus_message_open_container(reply, 'a', "s");
     if (r < 0)
         return r;
     for (size_t i = 0; i < SERVICES_MAX; i++)
-        if (service_conf_may_use(&m->conf->services[i], c->name)) {
+        if (client_shows_service(m, &m->conf->services[i], c->name)) {
             r = sd_bus_message_append(reply, "s", m->conf->services[i].name);
             if (r < 0)
                 return r;
         }
+    while ((a = assignments_next(m->assignments, c->name, a))) {
+        r = sd_bus_message_append(reply, "s", a->use);
+        if (r < 0)
+            return r;
+    }
     return sd_bus_message_close_container(reply);
 }
 
@@ -293,6 +327,22 @@ static int method_describe_certificate(sd_bus_message *m, void *userdata, sd_bus
     return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int method_list_assignments(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    const Assignments *a = ((Manager *) userdata)->assignments;
+    int r;
+
+    r = sd_bus_message_new_method_return(m, &reply);
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'a', "(ss)");
+    for (size_t i = 0; r >= 0 && i < a->n; i++)
+        r = sd_bus_message_append(reply, "(ss)", a->items[i].certificate, a->items[i].use);
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS("ListCertificates", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssttas)", certificates),
@@ -320,6 +370,12 @@ static const sd_bus_vtable public_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("RenameCertificate", SD_BUS_ARGS("s", name, "s", new_name, "b", force), SD_BUS_NO_RESULT,
             operation_method_rename, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("DeleteCertificate", SD_BUS_ARGS("s", name, "b", force), SD_BUS_NO_RESULT, operation_method_delete,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("AssignCertificate", SD_BUS_ARGS("s", name, "s", use), SD_BUS_NO_RESULT, operation_method_assign,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("UnassignCertificate", SD_BUS_ARGS("s", name, "s", use), SD_BUS_NO_RESULT, operation_method_unassign,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListAssignments", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", assignments), method_list_assignments,
             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ForbidExport", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, operation_method_forbid_export,
             SD_BUS_VTABLE_UNPRIVILEGED),
@@ -354,6 +410,7 @@ static void json_putp(json_object **o)
 static json_object *describe_certificate(Manager *m, const Certificate *c)
 {
     json_object *o = json_object_new_object(), *services = json_object_new_array();
+    const Assignment *a = NULL;
 
     json_object_object_add(o, "Name", json_object_new_string(c->name));
     json_object_object_add(o, "State", json_object_new_string(
@@ -363,8 +420,10 @@ static json_object *describe_certificate(Manager *m, const Certificate *c)
     json_object_object_add(o, "NotBeforeUSec", json_object_new_uint64(c->not_before_usec));
     json_object_object_add(o, "NotAfterUSec", json_object_new_uint64(c->not_after_usec));
     for (size_t i = 0; i < SERVICES_MAX; i++)
-        if (service_conf_may_use(&m->conf->services[i], c->name))
+        if (client_shows_service(m, &m->conf->services[i], c->name))
             json_object_array_add(services, json_object_new_string(m->conf->services[i].name));
+    while ((a = assignments_next(m->assignments, c->name, a)))
+        json_object_array_add(services, json_object_new_string(a->use));
     json_object_object_add(o, "Services", services);
     return o;
 }

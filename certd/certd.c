@@ -10,6 +10,7 @@
 #include "role.h"
 #include "sandbox.h"
 #include "secure-memory.h"
+#include "user.h"
 
 #define STATE_DIRECTORY "/var/lib/postern/certd"
 
@@ -43,6 +44,7 @@ static int run(int argc, char *argv[])
     r = role_init();
     if (r < 0)
         return log_error_errno(r, "Failed to look up the users of the suite: %m");
+    user_lookup_init();
     r = manager_new(&m);
     if (r < 0)
         return log_error_errno(r, "Failed to start: %m");

@@ -49,6 +49,21 @@ bool client_may_use(const Client *c, const char *certificate)
             || was_permitted(m, certificate, c->service->use);
 }
 
+static bool has_listener(const Assignments *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (a->items[i].kind == USE_LISTENER)
+            return true;
+    return false;
+}
+
+bool client_shows_service(const Manager *m, const ServiceConf *s, const char *certificate)
+{
+    if (!service_conf_may_use(s, certificate))
+        return false;
+    return s->use != USE_LISTENER || m->conf->smtpd_configured || !has_listener(m->assignments);
+}
+
 int client_check_message(const Client *c, const uint8_t *message, size_t size, TlsSignable *ret, const char **reterr_reason)
 {
     const char *reason;

@@ -23,6 +23,9 @@ int client_from_message(Client *ret, Manager *m, sd_bus_message *message);
 bool client_may_use(const Client *c, const char *certificate);
 /* tls_signable() for the side that the client may sign for; a program may be both. */
 int client_check_message(const Client *c, const uint8_t *message, size_t size, TlsSignable *ret, const char **reterr_reason);
+/* For people: whether certd.conf gives a service the certificate. That of the first start, which smtpd may use if nothing else is
+ * said, counts until a listener has another. */
+bool client_shows_service(const Manager *m, const ServiceConf *s, const char *certificate);
 /* Whose limits apply, so that programs do not get in the way of mail. */
 Jobs *client_jobs(const Client *c);
 TokenBucket *client_refusals(const Client *c);

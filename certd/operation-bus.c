@@ -9,6 +9,7 @@
 
 #include "bus-error.h"
 #include "certd-bus.h"
+#include "client.h"
 #include "log.h"
 #include "operation.h"
 
@@ -51,7 +52,10 @@ static const struct {
     {-ENOLINK, BUS_ERROR_CHAIN_INCOMPLETE},
     {-ENOSPC, BUS_ERROR_NO_SPACE},
     {-ENOTUNIQ, BUS_ERROR_CERTIFICATE_INVALID},
+    {-ENXIO, BUS_ERROR_KEY_NOT_ASSIGNED},
     {-EOPNOTSUPP, BUS_ERROR_NOT_SUPPORTED},
+    {-EPERM, BUS_ERROR_INVALID_ARGUMENT},
+    {-ESRCH, BUS_ERROR_INVALID_ARGUMENT},
     {-ETIMEDOUT, BUS_ERROR_UNAVAILABLE},
     {-EUNATCH, BUS_ERROR_CERTIFICATE_INVALID},
 };
@@ -154,13 +158,21 @@ static int begin(Operation **ret, OperationKind kind, Manager *manager, sd_bus_m
     return 0;
 }
 
-static int refuse_if_used(Manager *manager, const char *name, sd_bus_error *error)
+static int refuse_if_permitted(Manager *manager, const char *name, sd_bus_error *error)
 {
     for (size_t i = 0; i < SERVICES_MAX; i++)
-        if (service_conf_may_use(&manager->conf->services[i], name))
+        if (client_shows_service(manager, &manager->conf->services[i], name))
             return sd_bus_error_setf(error, BUS_ERROR_CERTIFICATE_IN_USE, "Certificate '%s' is assigned to %s in certd.conf.",
                     name, manager->conf->services[i].name);
     return 0;
+}
+
+/* The thread looks again, at what is on disk then; this one can say which use it is. */
+static int refuse_if_assigned(Manager *manager, const char *name, sd_bus_error *error)
+{
+    const Assignment *a = assignments_next(manager->assignments, name, NULL);
+
+    return a ? sd_bus_error_setf(error, BUS_ERROR_CERTIFICATE_IN_USE, "Certificate '%s' is assigned to %s.", name, a->use) : 0;
 }
 
 /* ---- options ---- */
@@ -371,7 +383,8 @@ int operation_method_rename(sd_bus_message *m, void *userdata, sd_bus_error *err
     o->new_name = strdup(new_name);
     if (!o->new_name)
         return -ENOMEM;
-    r = force ? 0 : refuse_if_used(userdata, o->name, error);
+    /* Assignments go along; certd.conf has to be changed by hand. */
+    r = force ? 0 : refuse_if_permitted(userdata, o->name, error);
     return r < 0 ? r : submit(userdata, m, &o, error);
 }
 
@@ -386,8 +399,36 @@ int operation_method_delete(sd_bus_message *m, void *userdata, sd_bus_error *err
     r = sd_bus_message_read(m, "b", &force);
     if (r < 0)
         return r;
-    r = force ? 0 : refuse_if_used(userdata, o->name, error);
+    o->force = force;
+    r = force ? 0 : refuse_if_permitted(userdata, o->name, error);
+    if (r >= 0 && !force)
+        r = refuse_if_assigned(userdata, o->name, error);
     return r < 0 ? r : submit(userdata, m, &o, error);
+}
+
+static int assign(OperationKind kind, sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    _cleanup_(operation_freep) Operation *o = NULL;
+    const char *use;
+    int r;
+
+    r = begin(&o, kind, userdata, m);
+    if (r >= 0)
+        r = sd_bus_message_read(m, "s", &use);
+    if (r < 0)
+        return r;
+    o->use = strdup(use);
+    return o->use ? submit(userdata, m, &o, error) : -ENOMEM;
+}
+
+int operation_method_assign(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    return assign(OPERATION_ASSIGN, m, userdata, error);
+}
+
+int operation_method_unassign(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    return assign(OPERATION_UNASSIGN, m, userdata, error);
 }
 
 int operation_method_forbid_export(sd_bus_message *m, void *userdata, sd_bus_error *error)

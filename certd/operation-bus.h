@@ -14,4 +14,6 @@ int operation_method_import(sd_bus_message *m, void *userdata, sd_bus_error *err
 int operation_method_export(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_rename(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int operation_method_assign(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int operation_method_unassign(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int operation_method_forbid_export(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -15,6 +15,7 @@
 #include "chain.h"
 #include "key-spec.h"
 #include "openssl-cleanup.h"
+#include "operation-assign.h"
 #include "read-fd.h"
 #include "secure-memory.h"
 
@@ -47,6 +48,7 @@ Operation *operation_free(Operation *o)
         return NULL;
     free(o->name);
     free(o->new_name);
+    free(o->use);
     free(o->common_name);
     free(o->organization);
     free(o->unit);
@@ -300,17 +302,7 @@ static int run_export(Operation *o)
     return r < 0 ? r : bio_to_memfd(bio, &o->result_fd);
 }
 
-/* ---- names and permissions ---- */
-
-static int run_rename(Operation *o)
-{
-    return store_rename(o->store, o->name, o->new_name, &o->reason);
-}
-
-static int run_delete(Operation *o)
-{
-    return store_remove(o->store, o->name, &o->reason);
-}
+/* ---- permissions ---- */
 
 static int run_forbid_export(Operation *o)
 {
@@ -333,9 +325,11 @@ int operation_run(Operation *o)
         [OPERATION_ADD_INTERMEDIATES] = run_install,
         [OPERATION_IMPORT] = run_import,
         [OPERATION_EXPORT] = run_export,
-        [OPERATION_RENAME] = run_rename,
-        [OPERATION_DELETE] = run_delete,
+        [OPERATION_RENAME] = operation_rename,
+        [OPERATION_DELETE] = operation_delete,
         [OPERATION_FORBID_EXPORT] = run_forbid_export,
+        [OPERATION_ASSIGN] = operation_assign,
+        [OPERATION_UNASSIGN] = operation_unassign,
     };
     int r;
 

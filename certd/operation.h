@@ -20,6 +20,8 @@ typedef enum OperationKind {
     OPERATION_RENAME,
     OPERATION_DELETE,
     OPERATION_FORBID_EXPORT,
+    OPERATION_ASSIGN,
+    OPERATION_UNASSIGN,
     _OPERATION_KIND_MAX,
 } OperationKind;
 
@@ -30,6 +32,8 @@ typedef struct Operation {
     Pkcs12Reader *pkcs12; /* outlives it, too; for import */
     char *name;   /* of the certificate; "": the common name, which it is replaced by */
     char *new_name;
+    char *use; /* use.h */
+    bool force; /* delete what is assigned */
     char *common_name, *organization, *unit, *city, *state, *country;
     char **names;
     char *key_type;

@@ -209,6 +209,45 @@ static void test_in_use(void **state)
     assert_null(store_get(f->certd->store, 0));
 }
 
+static void test_assign(void **state)
+{
+    Fixture *f = *state;
+    const char *name = NULL, *use = NULL;
+    sd_bus_message *m;
+
+    (void) CALL(f, "CreateCertificate", NULL, "sa{sv}", "mx", 1, "CommonName", "s", "mx.example.org");
+    (void) CALL(f, "AssignCertificate", "NoSuchCertificate", "ss", "no", "delivery");
+    (void) CALL(f, "AssignCertificate", "NoSuchCertificate", "ss", "../mx", "delivery");
+    (void) CALL(f, "AssignCertificate", "InvalidArgument", "ss", "mx", "smtpd");
+    (void) CALL(f, "AssignCertificate", "InvalidArgument", "ss", "mx", "user:postern-no-such-user");
+    (void) CALL(f, "UnassignCertificate", "KeyNotAssigned", "ss", "mx", "delivery");
+    assert_int_equal(f->n_changed, 1);
+    (void) CALL(f, "AssignCertificate", NULL, "ss", "mx", "listener:public");
+    (void) CALL(f, "AssignCertificate", NULL, "ss", "mx", "user:root");
+    assert_int_equal(f->n_changed, 3);
+    (void) CALL(f, "AssignCertificate", NULL, "ss", "mx", "user:root");
+    assert_int_equal(f->n_changed, 3);
+    assert_true(assignments_permit(f->certd->assignments, "mx", USE_USER, 0));
+
+    /* With another name it is for the same; and now nobody needs that of the first start. */
+    (void) CALL(f, "RenameCertificate", NULL, "ssb", "mx", "other", false);
+    (void) CALL(f, "DeleteCertificate", NULL, "sb", "demonstration", false);
+    m = CALL(f, "ListAssignments", NULL, "");
+    assert_true(sd_bus_message_enter_container(m, 'a', "(ss)") > 0);
+    assert_true(sd_bus_message_read(m, "(ss)", &name, &use) > 0);
+    assert_string_equal(name, "other");
+    assert_string_equal(use, "listener:public");
+    assert_true(sd_bus_message_read(m, "(ss)", &name, &use) > 0);
+    assert_string_equal(use, "user:root");
+    assert_int_equal(sd_bus_message_read(m, "(ss)", &name, &use), 0);
+
+    (void) CALL(f, "DeleteCertificate", "CertificateInUse", "sb", "other", false);
+    (void) CALL(f, "UnassignCertificate", NULL, "ss", "other", "user:root");
+    (void) CALL(f, "DeleteCertificate", "CertificateInUse", "sb", "other", false);
+    (void) CALL(f, "DeleteCertificate", NULL, "sb", "other", true);
+    assert_int_equal(f->certd->assignments->n, 0);
+}
+
 static void test_wrong_options(void **state)
 {
     Fixture *f = *state;
@@ -282,6 +321,7 @@ int main(void)
         TEST(test_life),
         TEST(test_details),
         TEST(test_in_use),
+        TEST(test_assign),
         TEST(test_wrong_options),
         TEST(test_files),
         TEST(test_install),
