@@ -22,6 +22,8 @@ static const BusMethod import_certificate = {&service_certd, "ImportCertificate"
 static const BusMethod export_certificate = {&service_certd, "ExportCertificate", .timeout_sec = CHANGE_TIMEOUT_SEC};
 static const BusMethod rename_certificate = {&service_certd, "RenameCertificate", .timeout_sec = CHANGE_TIMEOUT_SEC};
 static const BusMethod delete_certificate = {&service_certd, "DeleteCertificate", .timeout_sec = CHANGE_TIMEOUT_SEC};
+static const BusMethod assign_certificate = {&service_certd, "AssignCertificate", .timeout_sec = CHANGE_TIMEOUT_SEC};
+static const BusMethod unassign_certificate = {&service_certd, "UnassignCertificate", .timeout_sec = CHANGE_TIMEOUT_SEC};
 static const BusMethod forbid_export = {&service_certd, "ForbidExport", .timeout_sec = CHANGE_TIMEOUT_SEC};
 
 static bool is_given(const Context *c, const char *option)
@@ -333,6 +335,34 @@ int verb_cert_export(Context *context, char *const *arguments)
     r = sd_bus_message_append(m, "sh", arguments[0], passphrase);
     r = bus_call_send(&export_certificate, m, r, &reply, &context->failure);
     return r < 0 ? r : store_reply(context, reply, arguments[1]);
+}
+
+/* ---- uses ---- */
+
+/* One after the other: what comes before one that fails is done, and the message names the use. */
+static int change_uses(Context *c, const BusMethod *method, char *const *arguments)
+{
+    for (char *const *use = arguments + 1; *use; use++) {
+        int r = bus_call(c->bus, method, NULL, &c->failure, "ss", arguments[0], *use);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int verb_cert_assign(Context *context, char *const *arguments)
+{
+    int r = change_uses(context, &assign_certificate, arguments);
+
+    return r < 0 ? r : tell(context, "Assigned", arguments[0], "assigned; it is used for the next sessions");
+}
+
+int verb_cert_unassign(Context *context, char *const *arguments)
+{
+    int r = change_uses(context, &unassign_certificate, arguments);
+
+    return r < 0 ? r : tell(context, "Unassigned", arguments[0], "not assigned any more");
 }
 
 /* ---- names and permissions ---- */

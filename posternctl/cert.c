@@ -48,7 +48,7 @@ static const TableColumn list_columns[] = {
     {"NAME", "Name"},
     {"STATE", "State"},
     {"EXPIRES", "NotAfterUSec"},
-    {"SERVICES", "Services"},
+    {"USED BY", "Services"},
     {"SUBJECT", "Subject", .elastic = true},
 };
 
@@ -136,7 +136,7 @@ int verb_cert_list(Context *context, char *const *arguments)
 static const TableColumn show_columns[] = {
     {"Name", "Name"},
     {"State", "State"},
-    {"Services", "Services"},
+    {"Used by", "Services"},
     {"Subject", "Subject"},
     {"Names", "Names"},
     {"Issuer", "Issuer"},

@@ -7,7 +7,7 @@ _posternctl_verbs() {
         queue) echo list show flush ;;
         dns) echo query ;;
         alert) echo list ;;
-        cert) echo list show create request install add-intermediate import export export-pem pointer rename delete forbid-export tlsa ;;
+        cert) echo list show create request install add-intermediate import export export-pem pointer assign unassign rename delete forbid-export tlsa ;;
     esac
 }
 
@@ -32,7 +32,7 @@ _posternctl_first() {
     case $1 in
         'queue show') posternctl --no-legend --no-pager queue list 2>/dev/null | head -n 200 | cut -d ' ' -f 1 ;;
         'cert show' | 'cert request' | 'cert install' | 'cert add-intermediate' | 'cert export' | 'cert export-pem' | \
-            'cert pointer' | 'cert rename' | 'cert delete' | 'cert forbid-export' | 'cert tlsa')
+            'cert pointer' | 'cert assign' | 'cert unassign' | 'cert rename' | 'cert delete' | 'cert forbid-export' | 'cert tlsa')
             posternctl --no-legend --no-pager cert list 2>/dev/null | cut -d ' ' -f 1 ;;
     esac
 }
@@ -47,6 +47,13 @@ _posternctl_value() {
     esac
 }
 
+# What stands behind the colon of a use.
+_posternctl_use() {
+    case $1 in
+        user) COMPREPLY=($(compgen -A user -- "$2")) ;;
+    esac
+}
+
 _posternctl() {
     local current=${COMP_WORDS[COMP_CWORD]} group= verb= n=0 i word
     COMPREPLY=()
@@ -57,6 +64,15 @@ _posternctl() {
         return
     elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == = ]]; then
         _posternctl_value "${COMP_WORDS[COMP_CWORD - 2]}" "$current"
+        return
+    fi
+
+    # And "user", ":" and "login".
+    if [[ $current == : ]]; then
+        _posternctl_use "${COMP_WORDS[COMP_CWORD - 1]}" ''
+        return
+    elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == : ]]; then
+        _posternctl_use "${COMP_WORDS[COMP_CWORD - 2]}" "$current"
         return
     fi
 
@@ -86,6 +102,9 @@ _posternctl() {
         COMPREPLY=($(compgen -W 'A AAAA CNAME MX PTR TLSA TXT' -- "$current"))
     else
         case $verb in
+            'cert assign' | 'cert unassign')
+                COMPREPLY=($(compgen -W 'delivery listener: user:' -- "$current"))
+                [[ ${COMPREPLY[0]-} != *: ]] || compopt -o nospace ;;
             'cert request' | 'cert install' | 'cert add-intermediate' | 'cert import' | 'cert export' | 'cert export-pem' | \
             'cert pointer')
                 compopt -o filenames

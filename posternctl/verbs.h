@@ -27,6 +27,8 @@ int verb_cert_import(Context *context, char *const *arguments);
 int verb_cert_export(Context *context, char *const *arguments);
 int verb_cert_export_pem(Context *context, char *const *arguments);
 int verb_cert_pointer(Context *context, char *const *arguments);
+int verb_cert_assign(Context *context, char *const *arguments);
+int verb_cert_unassign(Context *context, char *const *arguments);
 int verb_cert_rename(Context *context, char *const *arguments);
 int verb_cert_delete(Context *context, char *const *arguments);
 int verb_cert_forbid_export(Context *context, char *const *arguments);
