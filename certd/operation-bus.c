@@ -66,7 +66,8 @@ static int operation_error(sd_bus_error *error, const Operation *o, int r)
         return r;
     for (size_t i = 0; i < ELEMENTSOF(errors); i++)
         if (errors[i].error == r)
-            return sd_bus_error_setf(error, errors[i].name, "Certificate '%s': %s.", o->name, o->reason ?: strerror(-r));
+            return sd_bus_error_setf(error, errors[i].name, "Certificate '%s'%s%s: %s.", o->name, o->use ? " for " : "", o->use ?: "",
+                    o->reason ?: strerror(-r));
     return sd_bus_error_set_errnof(error, r, "Certificate '%s': %s: %m", o->name, o->reason ?: "it failed");
 }
 

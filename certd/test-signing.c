@@ -200,7 +200,7 @@ static void follow(Fixture *f, const char *name)
 {
     Wait w = {f, f->n_changed + 1};
 
-    assert_int_equal(certificate_client_follow(f->client, name), 0);
+    assert_int_equal(certificate_client_follow(f->client, name, DEMONSTRATION_NAME), 0);
     run_until(f, has_changed, &w);
 }
 
@@ -421,6 +421,97 @@ static void test_assigned_later(void **state)
     assert_int_equal(reload(f), 0);
     run_until(f, has_changed, &w);
     assert_int_equal(f->error, 0);
+}
+
+/* ---- assignments ---- */
+
+static void assign(Fixture *f, const char *name, const char *use)
+{
+    _cleanup_(assignments_freep) Assignments *a = NULL;
+    _cleanup_free_ char *reason = NULL;
+
+    assert_int_equal(assignments_load(&a, f->certd->store, &reason), 0);
+    assert_true(assignments_add(a, name, use, 0) >= 0);
+    assert_int_equal(assignments_write(a, store_dir_fd(f->certd->store)), 0);
+    assert_int_equal(manager_reload_store(f->certd), 0);
+}
+
+static void expect_certificate(Fixture *f, const char *source, const char *name)
+{
+    _cleanup_(handshake_done) Handshake h = {};
+    const uint8_t *der = store_find(f->certd->store, name)->leaf;
+    X509 *expected = d2i_X509(NULL, &der, (long) store_find(f->certd->store, name)->leaf_size);
+
+    handshake_start(f, &h, source, TLS1_3_VERSION, false);
+    run_until(f, handshake_ended, &h);
+    assert_false(h.failed);
+    assert_int_equal(X509_cmp(SSL_get0_peer_certificate(h.client), expected), 0);
+    X509_free(expected);
+}
+
+/* A use: what certd.conf does not permit, either. Nothing assigned: the fallback. */
+static void test_use(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_(handshake_done) Handshake before = {};
+    Wait w;
+
+    put_conf(f, "[Service smtpd]\nCertificates=demonstration\n");
+    assert_int_equal(reload(f), 0);
+    follow(f, "@listener:public");
+    assert_int_equal(f->error, 0);
+    assert_string_equal(certificate_client_name(f->client, "@listener:public"), DEMONSTRATION_NAME);
+    expect_certificate(f, "@listener:public", DEMONSTRATION_NAME);
+
+    w = (Wait) {f, f->n_changed + 1};
+    assign(f, "rsa", "listener:public");
+    run_until(f, has_changed, &w);
+    assert_int_equal(f->error, 0);
+    expect_certificate(f, "@listener:public", "rsa");
+    assert_int_equal(f->certd->n_refused, 0);
+
+    /* A handshake that has begun with it ends well when another takes its place. */
+    handshake_start(f, &before, "@listener:public", TLS1_3_VERSION, false);
+    w = (Wait) {f, f->n_changed + 1};
+    assign(f, DEMONSTRATION_NAME, "listener:public");
+    run_until(f, has_changed, &w);
+    run_until(f, handshake_ended, &before);
+    assert_false(before.failed);
+    expect_certificate(f, "@listener:public", DEMONSTRATION_NAME);
+
+    /* For a minute, that is. */
+    for (size_t i = 0; i < ELEMENTSOF(f->certd->former); i++)
+        f->certd->former[i].until_usec = 0;
+    handshake_done(&before);
+    follow(f, "rsa");
+    assert_int_equal(f->error, -EACCES);
+    before = (Handshake) {};
+}
+
+/* Renamed: the same certificate, to be signed for by its new name; one that has begun still has the old. */
+static void test_use_of_a_renamed_certificate(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_(handshake_done) Handshake before = {};
+    const char *reason = NULL;
+    Wait w;
+
+    put_conf(f, "[Service smtpd]\nCertificates=\n");
+    assert_int_equal(reload(f), 0);
+    assign(f, "rsa", "listener:public");
+    follow(f, "@listener:public");
+    assert_int_equal(f->error, 0);
+    handshake_start(f, &before, "@listener:public", TLS1_3_VERSION, false);
+
+    w = (Wait) {f, f->n_changed + 1};
+    assert_int_equal(store_rename(f->certd->store, "rsa", "renamed", &reason), 0);
+    assign(f, "renamed", "listener:public");
+    run_until(f, has_changed, &w);
+    assert_int_equal(f->error, 0);
+    run_until(f, handshake_ended, &before);
+    assert_false(before.failed);
+    expect_certificate(f, "@listener:public", "renamed");
+    assert_int_equal(f->certd->n_refused, 0);
 }
 
 /* ---- certd goes away in the middle ---- */
@@ -647,6 +738,8 @@ int main(void)
         TEST(test_changed),
         TEST(test_reload_refused),
         TEST(test_assigned_later),
+        TEST(test_use),
+        TEST(test_use_of_a_renamed_certificate),
         TEST(test_restart),
         TEST(test_abort),
         TEST(test_refused),

@@ -8,10 +8,10 @@
 #include "deliverd-manager.h"
 #include "log.h"
 
-int certificate_report_send(sd_bus *manager, const char *name, bool usable, const char *reason)
+int certificate_report_send(sd_bus *manager, const char *source, const char *name, bool usable, const char *reason)
 {
     return sd_bus_call_method_async(manager, NULL, NULL, WORKER_PATH, CERTIFICATE_REPORT_INTERFACE, "CertificateState", NULL,
-            NULL, "sbs", name, usable, usable || !reason ? "" : reason);
+            NULL, "ssbs", source, name, usable, usable || !reason ? "" : reason);
 }
 
 CertificateNews certificate_report_news(CertificateReport *r, bool usable, uint64_t now)
@@ -39,14 +39,14 @@ static void alert(Manager *m, const char *name, const char *reason)
     if (asprintf(&key, "client-certificate:%s", name) < 0
             || asprintf(&summary, "Mail goes out without the client certificate %s", name) < 0
             || asprintf(&body,
-                    "Certificate=%s in deliverd.conf cannot be used:\n\n    %s\n\n"
+                    "The certificate %s, which %s, cannot be used:\n\n    %s\n\n"
                     "Mail is delivered without a client certificate meanwhile. Servers that require one refuse it, and it waits; "
                     "all others take it. The certificate is used again, without a restart, as soon as certd gives it.\n\n"
-                    "It has to be in certd's store and in Certificates= of [Service deliverd] in certd.conf, and certd has "
-                    "to run:\n\n"
-                    "    busctl call org.postern.Cert1 /org/postern/Cert1 org.postern.Cert1 ListCertificates\n"
+                    "It has to be in certd's store and assigned to delivery, or in Certificates= of [Service deliverd] in certd.conf, "
+                    "and certd has to run:\n\n"
+                    "    posternctl cert list\n"
                     "    systemctl status postern-certd.service postern-certd.socket\n",
-                    name, reason) < 0)
+                    name, m->conf->certificate ? "deliverd.conf names" : "is assigned to delivery", reason) < 0)
         return;
     alert_raise(m->alertd, ALERT_WARNING, ALERT_CERTIFICATE, key, summary, body);
 }
@@ -72,25 +72,25 @@ static void tell(Manager *m, CertificateNews news, const char *name, const char 
 static int method_certificate_state(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
     Manager *m = worker_data(userdata);
-    const char *name, *reason;
+    const char *source, *name, *reason;
     int usable, r;
 
-    r = sd_bus_message_read(message, "sbs", &name, &usable, &reason);
+    r = sd_bus_message_read(message, "ssbs", &source, &name, &usable, &reason);
     if (r < 0)
         return r;
-    /* Another name is one of before a reload, and a worker that is not Ready() has nothing to say. */
-    if (m && m->conf->certificate && streq(name, m->conf->certificate)) {
+    /* Another source is one of before a reload, and a worker that is not Ready() has nothing to say. */
+    if (m && streq(source, m->conf->certificate ?: CERTIFICATE_OF_DELIVERY)) {
         uint64_t now = 0;
 
         (void) sd_event_now(m->event, CLOCK_MONOTONIC, &now);
-        tell(m, certificate_report_news(&m->certificate, usable, now), name, reason);
+        tell(m, certificate_report_news(&m->certificate, usable, now), *name ? name : "of delivery", reason);
     }
     return sd_bus_reply_method_return(message, NULL);
 }
 
 const sd_bus_vtable certificate_report_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("CertificateState", SD_BUS_ARGS("s", name, "b", usable, "s", reason), SD_BUS_NO_RESULT,
+    SD_BUS_METHOD_WITH_ARGS("CertificateState", SD_BUS_ARGS("s", source, "s", name, "b", usable, "s", reason), SD_BUS_NO_RESULT,
             method_certificate_state, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };

@@ -3,13 +3,17 @@
 
 /* What workers say of the certificate for outgoing TLS, and how people hear of it: once, however many workers miss it.
  *
- *     org.postern.Delivery1.WorkerManager.CertificateState(s name, b usable, s reason)
+ *     org.postern.Delivery1.WorkerManager.CertificateState(s source, s name, b usable, s reason)
  *
  * Both sides of the link use this file. */
 
 #include <systemd/sd-bus.h>
 
+#include "certificate-client.h"
 #include "cleanup.h"
+
+/* The source (certificate-client.h) when deliverd.conf names no certificate. */
+#define CERTIFICATE_OF_DELIVERY CERTIFICATE_OF_USE "delivery"
 
 #define CERTIFICATE_REPORT_INTERFACE "org.postern.Delivery1.WorkerManager"
 
@@ -17,8 +21,9 @@ typedef struct Manager Manager;
 
 /* ---- worker ---- */
 
-/* reason: why it is not usable; otherwise ignored, may be NULL. */
-int certificate_report_send(sd_bus *manager, const char *name, bool usable, const char *reason);
+/* name: of the certificate that is assigned, "" as long as that is not known. reason: why it is not usable; otherwise ignored, may
+ * be NULL. */
+int certificate_report_send(sd_bus *manager, const char *source, const char *name, bool usable, const char *reason);
 
 /* ---- manager ---- */
 

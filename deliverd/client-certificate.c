@@ -14,27 +14,29 @@ struct ClientCertificate {
     PeerClient *certd;
     ClientCertificateChanged changed;
     void *userdata;
-    RemoteKeys *keys; /* this and the next one: with the first name, until the end, as sessions may need them */
+    RemoteKeys *keys; /* this and the next one: with the first source, until the end, as sessions may need them */
     TlsContexts *contexts;
-    char *name;
+    char *source; /* certificate-client.h; NULL: nothing was set yet */
     bool pending;
 };
 
 static void report(ClientCertificate *c, const char *reason)
 {
     /* If it is lost, people hear of it with the next change, and mail is not concerned. */
-    (void) certificate_report_send(worker_link_bus(c->link), c->name, client_certificate_context(c), reason);
+    (void) certificate_report_send(worker_link_bus(c->link), c->source, tls_contexts_name(c->contexts, c->source) ?: "",
+            client_certificate_context(c), reason);
 }
 
-static void on_context(TlsContexts *contexts, const char *certificate, int error, const char *reason, void *userdata)
+static void on_context(TlsContexts *contexts, const char *source, int error, const char *reason, void *userdata)
 {
     ClientCertificate *c = userdata;
 
-    /* Names of former configurations are still followed. */
-    if (!c->name || !streq(certificate, c->name))
+    /* Sources of former configurations are still followed. */
+    if (!c->source || !streq(source, c->source))
         return;
     c->pending = false;
-    report(c, reason);
+    if (error != -ENODATA)
+        report(c, reason);
     c->changed(c->userdata);
 }
 
@@ -56,7 +58,7 @@ ClientCertificate *client_certificate_free(ClientCertificate *c)
         return NULL;
     tls_contexts_free(c->contexts);
     remote_keys_free(c->keys);
-    free(c->name);
+    free(c->source);
     free(c);
     return NULL;
 }
@@ -77,26 +79,25 @@ static int open_contexts(ClientCertificate *c)
 
 int client_certificate_set(ClientCertificate *c, const char *name)
 {
+    const char *source = name ?: CERTIFICATE_OF_DELIVERY;
     _cleanup_free_ char *copy = NULL;
-    int r = 0;
+    int r;
 
-    if (name && c->name && streq(name, c->name))
+    if (c->source && streq(source, c->source))
         return 0;
-    if (name) {
-        copy = strdup(name);
-        if (!copy)
-            return -ENOMEM;
-        r = open_contexts(c);
-        if (r >= 0)
-            r = tls_contexts_follow(c->contexts, name);
-        if (r < 0)
-            return r;
-    }
-    free(c->name);
-    c->name = TAKE_PTR(copy);
+    copy = strdup(source);
+    if (!copy)
+        return -ENOMEM;
+    r = open_contexts(c);
+    if (r >= 0)
+        r = tls_contexts_follow(c->contexts, source, NULL);
+    if (r < 0)
+        return r;
+    free(c->source);
+    c->source = TAKE_PTR(copy);
     c->pending = r > 0;
-    /* Back to a name that was followed before: nobody is going to say what is known already. */
-    if (c->name && !c->pending)
+    /* Back to a source that was followed before: nobody is going to say what is known already. */
+    if (!c->pending && tls_contexts_error(c->contexts, source) != -ENODATA)
         report(c, "certd does not give it");
     c->changed(c->userdata);
     return 0;
@@ -109,5 +110,5 @@ bool client_certificate_pending(const ClientCertificate *c)
 
 SSL_CTX *client_certificate_context(const ClientCertificate *c)
 {
-    return c->name ? tls_contexts_get(c->contexts, c->name) : NULL;
+    return c->source ? tls_contexts_get(c->contexts, c->source) : NULL;
 }

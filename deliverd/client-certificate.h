@@ -15,13 +15,14 @@ typedef struct ClientCertificate ClientCertificate;
 /* Something of what the functions below answer is different now. From the event loop, or from inside the end of a signature. */
 typedef void (*ClientCertificateChanged)(void *userdata);
 
-/* Loads nothing and asks nobody before there is a name. link and certd must outlive it, and it every session with its context. */
+/* Loads nothing and asks nobody before client_certificate_set(). link and certd must outlive it, and it every session with its context. */
 int client_certificate_new(ClientCertificate **ret, WorkerLink *link, PeerClient *certd, ClientCertificateChanged changed,
         void *userdata);
 ClientCertificate *client_certificate_free(ClientCertificate *c);
 DEFINE_CLEANUP(ClientCertificate, client_certificate_free);
 
-/* NULL: none. The name that it has already changes nothing. On failure what was set before stays. */
+/* name: of Certificate=; NULL: whatever is assigned to delivery, which may be none. What is set already changes nothing. On failure
+ * what was set before stays. */
 int client_certificate_set(ClientCertificate *c, const char *name);
 
 /* The first answer of certd is not there yet: who waits for it does not miss the certificate only for having started early. It is

@@ -7,7 +7,6 @@
 #include <stddef.h>
 
 #include "address.h"
-#include "certificate-client.h"
 #include "worker.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
@@ -64,15 +63,6 @@ static int parse_route(const ConfAssignment *a, void *field, const void *ltype, 
     return conf_parse_string(a, field, NULL, ret_reason);
 }
 
-/* What certd cannot have would only fail in the workers. */
-static int parse_certificate(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
-{
-    if (strlen(a->value) <= CERTIFICATE_NAME_MAX)
-        return conf_parse_string(a, field, NULL, ret_reason);
-    *ret_reason = strdup("the name of a certificate has at most 64 characters");
-    return -EINVAL;
-}
-
 /* As conf_parse_bool(), but the field is an int that can also say nothing. */
 static int parse_bool_or_unset(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
@@ -114,7 +104,7 @@ static const ConfRange workers_range = {1, 64}, connections_range = {1, 10000}, 
 
 static const ConfKey keys[] = {
     {"Deliverd", "AlertOnTLSFailure", parse_bool_yes, GENERAL(alert_on_tls_failure), NULL},
-    {"Deliverd", "Certificate", parse_certificate, GENERAL(certificate), NULL},
+    {"Deliverd", "Certificate", conf_parse_certificate, GENERAL(certificate), NULL},
     {"Deliverd", "DeliveryTimeout", conf_parse_usec, GENERAL(delivery_timeout), &delivery_range},
     {"Deliverd", "HostName", conf_parse_domain, GENERAL(host_name), NULL},
     {"Deliverd", "MaxConnections", conf_parse_unsigned, GENERAL(max_connections), &connections_range},

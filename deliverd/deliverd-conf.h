@@ -9,7 +9,7 @@
 typedef struct DeliverdConf {
     unsigned n_ref;    /* a delivery under way keeps the configuration it began with */
     char *host_name;   /* in EHLO and bounces */
-    char *certificate; /* of certd, shown to servers that ask for one; NULL: none */
+    char *certificate; /* of certd, shown to servers that ask for one; NULL: what is assigned to delivery there */
     unsigned workers;
     unsigned max_connections;    /* at a time, altogether */
     uint64_t retry_interval;     /* µs: after the first failure; doubles … */

@@ -60,6 +60,15 @@ static int method_get_certificate(sd_bus_message *m, void *userdata, sd_bus_erro
     return 1;
 }
 
+static int method_get_assignment(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    const char *use;
+
+    assert_true(sd_bus_message_read(m, "s", &use) > 0);
+    assert_string_equal(use, "delivery");
+    return sd_bus_reply_method_return(m, "s", ((TestCertd *) userdata)->assigned ?: "");
+}
+
 static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     _cleanup_(evp_md_ctx_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -108,6 +117,7 @@ static const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD("GetAuthorities", NULL, "th", method_get_authorities, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("GetCertificate", "s", "tay", method_get_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("GetAssignment", "s", "s", method_get_assignment, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Sign", "sayqay", "ay", method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL("AuthoritiesChanged", "t", 0),
     SD_BUS_SIGNAL("Changed", "t", 0),

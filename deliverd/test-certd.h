@@ -11,6 +11,7 @@ typedef struct TestCertd {
     /* The test's to change. */
     const char *name; /* of the certificate */
     const TestCertificate *certificate;
+    const char *assigned; /* to any use; NULL: nothing */
     bool not_assigned;  /* GetCertificate() is refused */
     bool hold;          /* GetCertificate() is not answered before test_certd_answer() */
     const TestCertificate *authority; /* the only one that is enabled; NULL: none is */

@@ -61,6 +61,7 @@ typedef struct Fixture {
     /* What the worker says of its certificate. */
     TestCertificate *client_certificate;
     TestCertd *certd;
+    const char *source; /* of deliverd.conf or the assignment */
     unsigned n_missing, n_usable;
     char reason[128];
 } Fixture;
@@ -145,10 +146,11 @@ static Fixture *the_fixture; /* handlers of the link get the worker */
 
 static int method_certificate_state(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-    const char *name, *reason;
+    const char *source, *name, *reason;
     int usable;
 
-    assert_true(sd_bus_message_read(m, "sbs", &name, &usable, &reason) > 0);
+    assert_true(sd_bus_message_read(m, "ssbs", &source, &name, &usable, &reason) > 0);
+    assert_string_equal(source, the_fixture->source);
     assert_string_equal(name, "client");
     *(usable ? &the_fixture->n_usable : &the_fixture->n_missing) += 1;
     (void) snprintf(the_fixture->reason, sizeof(the_fixture->reason), "%s", reason);
@@ -157,7 +159,7 @@ static int method_certificate_state(sd_bus_message *m, void *userdata, sd_bus_er
 
 static const sd_bus_vtable link_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD("CertificateState", "sbs", NULL, method_certificate_state, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("CertificateState", "ssbs", NULL, method_certificate_state, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };
 
@@ -189,6 +191,7 @@ static int setup(void **state)
     test_certificate_use(f->ctx, f->certificate, NULL);
     f->client_certificate = test_certificate_new(&(TestCertificateSpec){.cn = "gw.example.org"}, NULL);
     f->certd = test_certd_new(f->event, "client", f->client_certificate);
+    f->source = "client";
     f->message_fd = memfd_create("message", MFD_CLOEXEC);
     assert_int_equal(write(f->message_fd, MESSAGE, strlen(MESSAGE)), strlen(MESSAGE));
     assert_int_equal(worker_pool_new(&f->pool, f->event, 1, &pool_ops, f), 0);
@@ -572,18 +575,32 @@ static void test_certd_lost_in_handshake(void **state)
     }
 }
 
-/* Without Certificate= certd is not asked for one. */
-static void test_no_certificate(void **state)
+/* Without Certificate=: what is assigned to delivery; and that nothing is, is no news. */
+static void test_assigned(void **state)
 {
     Fixture *f = *state;
     SmtpRequest q = request();
 
+    f->source = CERTIFICATE_OF_DELIVERY;
     configure(f, "");
     require_certificate(f, TLS1_3_VERSION, false);
     deliver(f, &q);
     assert_delivered(f, false);
-    assert_int_equal(f->certd->n_asked, 0);
     assert_int_equal(f->n_missing + f->n_usable, 0);
+
+    f->certd->assigned = "client";
+    test_certd_changed(f->certd);
+    run_until(f, f->n_usable == 1);
+    deliver(f, &q);
+    assert_delivered(f, true);
+
+    f->certd->assigned = NULL;
+    test_certd_changed(f->certd);
+    do
+        deliver(f, &q);
+    while (f->shown);
+    assert_delivered(f, false);
+    assert_int_equal(f->n_missing, 0);
 }
 
 /* ---- authorities ---- */
@@ -661,7 +678,7 @@ int main(int argc, char *argv[])
         worker_test(test_certificate_not_there),
         worker_test(test_waits_for_first_answer),
         worker_test(test_certd_lost_in_handshake),
-        worker_test(test_no_certificate),
+        worker_test(test_assigned),
         worker_test(test_verifies),
         worker_test(test_authorities_not_there),
     };

@@ -25,11 +25,15 @@
 typedef struct Followed {
     TAILQ_ENTRY(Followed) entry;
     CertificateClient *client;
-    char *name;
-    PeerCall *fetch;
+    char *source;
+    const char *use; /* inside of source; NULL: source is the name */
+    char *fallback;
+    char *name; /* of what is fetched, or was last; NULL: not known */
+    PeerCall *fetch; /* of the assignment, then of the certificate */
     bool again; /* it has changed while it was fetched */
     bool lost;  /* it is there, but certd did not answer when it was to sign: no changed() for good before it was fetched anew */
-    char *pem;  /* what chain was made from; NULL: not there */
+    char *served; /* the name that chain and key are of; NULL: not there */
+    char *pem;  /* what chain was made from */
     size_t pem_size;
     STACK_OF(X509) *chain; /* leaf first */
     EVP_PKEY *key;
@@ -70,6 +74,13 @@ static const PeerMethod get_method = {
     .path = CERTD_PATH,
     .interface = CERTD_PEER_INTERFACE,
     .member = "GetCertificate",
+    .repeatable = true,
+};
+
+static const PeerMethod assignment_method = {
+    .path = CERTD_PATH,
+    .interface = CERTD_PEER_INTERFACE,
+    .member = "GetAssignment",
     .repeatable = true,
 };
 
@@ -187,6 +198,8 @@ static void followed_clear(Followed *f)
     f->chain = NULL;
     EVP_PKEY_free(f->key);
     f->key = NULL;
+    free(f->served);
+    f->served = NULL;
     free(f->pem);
     f->pem = NULL;
     f->pem_size = 0;
@@ -198,6 +211,8 @@ static Followed *followed_free(Followed *f)
         return NULL;
     peer_call_cancel(f->fetch);
     followed_clear(f);
+    free(f->source);
+    free(f->fallback);
     free(f->name);
     free(f);
     return NULL;
@@ -236,10 +251,11 @@ static int followed_set(Followed *f, const char *pem, size_t size)
 {
     _cleanup_(x509_chain_freep) STACK_OF(X509) *chain = NULL;
     _cleanup_(evp_pkey_freep) EVP_PKEY *key = NULL;
-    _cleanup_free_ char *copy = NULL;
+    _cleanup_free_ char *copy = NULL, *name = NULL;
     int r;
 
-    if (f->pem && f->pem_size == size && memcmp(f->pem, pem, size) == 0)
+    /* With another name, the same certificate has to be signed for by that. */
+    if (f->served && streq(f->served, f->name) && f->pem_size == size && memcmp(f->pem, pem, size) == 0)
         return 0;
     if (size > PEM_SIZE_MAX)
         return -EFBIG;
@@ -250,12 +266,14 @@ static int followed_set(Followed *f, const char *pem, size_t size)
     if (r < 0)
         return r;
     copy = malloc(size);
-    if (!copy)
+    name = strdup(f->name);
+    if (!copy || !name)
         return -ENOMEM;
     memcpy(copy, pem, size);
     followed_clear(f);
     f->chain = TAKE_PTR(chain);
     f->key = TAKE_PTR(key);
+    f->served = TAKE_PTR(name);
     f->pem = TAKE_PTR(copy);
     f->pem_size = size;
     return 1;
@@ -283,21 +301,11 @@ static int get_read(Followed *f, sd_bus_message *reply)
     return r < 0 ? r : followed_set(f, pem, size);
 }
 
-static void get_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+/* The end of a fetch. r: as of followed_set(), or why there is no certificate. */
+static void followed_fetched(Followed *f, int r, const char *reason, bool unavailable)
 {
-    Followed *f = userdata;
     CertificateClient *c = f->client;
-    const char *reason = "certd answered with something that is no certificate";
-    bool unavailable = error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE);
-    int r;
 
-    f->fetch = NULL;
-    if (reply)
-        r = get_read(f, reply);
-    else {
-        r = error_to_errno(error);
-        reason = error->message ?: error->name;
-    }
     /* The deadline of the call, 20 s, is the pause between the attempts. */
     if (f->again || unavailable) {
         f->again = false;
@@ -309,7 +317,70 @@ static void get_done(sd_bus_message *reply, const sd_bus_error *error, void *use
     f->lost = false;
     if (r < 0)
         followed_clear(f);
-    c->changed(c, f->name, r < 0 ? r : 0, r < 0 ? reason : NULL, c->userdata);
+    c->changed(c, f->source, r < 0 ? r : 0, r < 0 ? reason : NULL, c->userdata);
+}
+
+/* reason_wrong: of an answer that is none; r is what came of reading it. */
+static void followed_answered(Followed *f, const sd_bus_error *error, int r, const char *reason_wrong)
+{
+    if (error)
+        followed_fetched(f, error_to_errno(error), error->message ?: error->name,
+                sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE));
+    else
+        followed_fetched(f, r, reason_wrong, false);
+}
+
+static void get_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+{
+    Followed *f = userdata;
+
+    f->fetch = NULL;
+    followed_answered(f, error, reply ? get_read(f, reply) : 0, "certd answered with something that is no certificate");
+}
+
+static int assignment_build(sd_bus_message *m, void *userdata)
+{
+    const Followed *f = userdata;
+
+    return sd_bus_message_append(m, "s", f->use);
+}
+
+/* Returns 1 and the name is set, or 0 if nothing is assigned and nothing takes its place. */
+static int assignment_read(Followed *f, sd_bus_message *reply)
+{
+    _cleanup_free_ char *copy = NULL;
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(reply, "s", &name);
+    if (r < 0)
+        return r;
+    if (*name == '\0')
+        name = f->fallback;
+    if (name && strlen(name) > CERTIFICATE_NAME_MAX)
+        return -EBADMSG;
+    if (name && !(copy = strdup(name)))
+        return -ENOMEM;
+    free(f->name);
+    f->name = TAKE_PTR(copy);
+    return f->name != NULL;
+}
+
+static void assignment_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+{
+    Followed *f = userdata;
+    int r;
+
+    f->fetch = NULL;
+    r = reply ? assignment_read(f, reply) : 0;
+    if (reply && r > 0)
+        r = peer_client_call(f->client->certd, &f->fetch, &get_method, get_build, get_done, f);
+    else if (reply && r == 0) {
+        followed_fetched(f, -ENODATA, "no certificate is assigned to it", false);
+        return;
+    }
+    if (!reply || r < 0)
+        followed_answered(f, error, r, "certd answered with something that is no name of a certificate");
 }
 
 static int followed_fetch(Followed *f)
@@ -318,6 +389,8 @@ static int followed_fetch(Followed *f)
         f->again = true;
         return 0;
     }
+    if (f->use)
+        return peer_client_call(f->client->certd, &f->fetch, &assignment_method, assignment_build, assignment_done, f);
     return peer_client_call(f->client->certd, &f->fetch, &get_method, get_build, get_done, f);
 }
 
@@ -390,12 +463,12 @@ CertificateClient *certificate_client_free(CertificateClient *c)
     return NULL;
 }
 
-static Followed *find(const CertificateClient *c, const char *name)
+static Followed *find(const CertificateClient *c, const char *source)
 {
     Followed *f;
 
     TAILQ_FOREACH(f, &c->followed, entry)
-        if (streq(f->name, name))
+        if (streq(f->source, source))
             return f;
     return NULL;
 }
@@ -403,30 +476,50 @@ static Followed *find(const CertificateClient *c, const char *name)
 /* certd let a signature wait until its deadline. The fetch ends when it is back. */
 static void followed_lost(CertificateClient *c, const char *name, const char *reason)
 {
-    Followed *f = find(c, name);
+    Followed *f;
 
-    if (!f || !f->pem || f->lost)
-        return;
-    f->lost = true;
-    (void) followed_fetch(f);
-    c->changed(c, f->name, -EHOSTDOWN, reason, c->userdata);
+    TAILQ_FOREACH(f, &c->followed, entry) {
+        if (!f->served || !streq(f->served, name) || f->lost)
+            continue;
+        f->lost = true;
+        (void) followed_fetch(f);
+        c->changed(c, f->source, -EHOSTDOWN, reason, c->userdata);
+    }
 }
 
-int certificate_client_follow(CertificateClient *c, const char *name)
+static int followed_new(Followed **ret, CertificateClient *c, const char *source, const char *fallback)
+{
+    bool by_use = strncmp(source, CERTIFICATE_OF_USE, strlen(CERTIFICATE_OF_USE)) == 0;
+    _cleanup_(followed_freep) Followed *f = NULL;
+
+    if (strlen(source) > (by_use ? CERTIFICATE_SOURCE_MAX : CERTIFICATE_NAME_MAX))
+        return -ENAMETOOLONG;
+    f = calloc(1, sizeof(Followed));
+    if (!f || !(f->source = strdup(source)))
+        return -ENOMEM;
+    f->client = c;
+    if (by_use)
+        f->use = f->source + strlen(CERTIFICATE_OF_USE);
+    else if (!(f->name = strdup(source)))
+        return -ENOMEM;
+    if (fallback && !(f->fallback = strdup(fallback)))
+        return -ENOMEM;
+    *ret = TAKE_PTR(f);
+    return 0;
+}
+
+int certificate_client_follow(CertificateClient *c, const char *source, const char *fallback)
 {
     _cleanup_(followed_freep) Followed *f = NULL;
     int r;
 
-    if (find(c, name))
+    if (find(c, source))
         return 0;
-    if (strlen(name) > CERTIFICATE_NAME_MAX)
-        return -ENAMETOOLONG;
     if (c->n_followed >= FOLLOWED_MAX)
         return -E2BIG;
-    f = calloc(1, sizeof(Followed));
-    if (!f || !(f->name = strdup(name)))
-        return -ENOMEM;
-    f->client = c;
+    r = followed_new(&f, c, source, fallback);
+    if (r < 0)
+        return r;
     r = followed_fetch(f);
     if (r < 0)
         return r;
@@ -436,9 +529,16 @@ int certificate_client_follow(CertificateClient *c, const char *name)
     return 0;
 }
 
-int certificate_client_use(CertificateClient *c, const char *name, SSL_CTX *ctx)
+const char *certificate_client_name(const CertificateClient *c, const char *source)
 {
-    const Followed *f = find(c, name);
+    const Followed *f = find(c, source);
+
+    return f ? f->name : NULL;
+}
+
+int certificate_client_use(CertificateClient *c, const char *source, SSL_CTX *ctx)
+{
+    const Followed *f = find(c, source);
 
     if (!f || !f->pem)
         return -ENOENT;

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "address.h"
+#include "certificate-name.h"
 
 #define WHITESPACE " \t"
 
@@ -372,6 +373,15 @@ static int word_domain_pattern(const char *word, char **ret, char **ret_reason)
         return -ENOMEM;
     *ret = pattern;
     return 0;
+}
+
+int conf_parse_certificate(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
+{
+    /* What certd cannot have would only fail in the workers. */
+    if (*a->value == '\0' || certificate_name_valid(a->value))
+        return conf_parse_string(a, field, NULL, ret_reason);
+    return because(-EINVAL, ret_reason, "expected the name of a certificate (letters, digits, '.', '-' and '_', at most %d)",
+            CERTIFICATE_NAME_MAX);
 }
 
 int conf_parse_domain(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)

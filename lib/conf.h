@@ -77,6 +77,7 @@ int conf_parse_unsigned(const ConfAssignment *a, void *field, const void *ltype,
 int conf_parse_size(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);     /* uint64_t bytes; K M G to base 1024; ltype ConfRange */
 int conf_parse_usec(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);     /* uint64_t µs; "5min 30s", plain number = seconds; ltype ConfRange in µs */
 int conf_parse_enum(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);     /* int-sized enum; ltype ConfEnum[], {NULL} ended */
+int conf_parse_certificate(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason); /* char *, the name of one of certd's */
 int conf_parse_domain(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);   /* char *, lower-case A-label form (libidn2) */
 int conf_parse_domains(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);  /* char **, as strv, each a domain, or ".suffix" for domain_matches() */
 

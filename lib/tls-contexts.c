@@ -6,8 +6,9 @@
 #include "tls-contexts.h"
 
 typedef struct TlsContext {
-    char *certificate;
+    char *source;
     SSL_CTX *context;
+    int error; /* of the last change */
 } TlsContext;
 
 struct TlsContexts {
@@ -19,10 +20,10 @@ struct TlsContexts {
     size_t n_contexts;
 };
 
-static TlsContext *find(TlsContexts *t, const char *certificate)
+static TlsContext *find(TlsContexts *t, const char *source)
 {
     for (size_t i = 0; i < t->n_contexts; i++)
-        if (streq(t->contexts[i].certificate, certificate))
+        if (streq(t->contexts[i].source, source))
             return &t->contexts[i];
     return NULL;
 }
@@ -35,7 +36,7 @@ static int renew(TlsContexts *t, TlsContext *c)
     r = t->ops.make(&context, remote_keys_libctx(t->keys));
     if (r < 0)
         return r;
-    r = certificate_client_use(t->client, c->certificate, context);
+    r = certificate_client_use(t->client, c->source, context);
     if (r < 0) {
         SSL_CTX_free(context);
         return r;
@@ -45,10 +46,10 @@ static int renew(TlsContexts *t, TlsContext *c)
     return 0;
 }
 
-static void on_certificate(CertificateClient *client, const char *name, int error, const char *reason, void *userdata)
+static void on_certificate(CertificateClient *client, const char *source, int error, const char *reason, void *userdata)
 {
     TlsContexts *t = userdata;
-    TlsContext *c = find(t, name);
+    TlsContext *c = find(t, source);
 
     if (!c)
         return;
@@ -60,7 +61,8 @@ static void on_certificate(CertificateClient *client, const char *name, int erro
         SSL_CTX_free(c->context);
         c->context = NULL;
     }
-    t->ops.changed(t, name, error, reason, t->userdata);
+    c->error = error;
+    t->ops.changed(t, source, error, reason, t->userdata);
 }
 
 int tls_contexts_new(TlsContexts **ret, PeerClient *certd, RemoteKeys *keys, const TlsContextsOps *ops, void *userdata)
@@ -88,34 +90,46 @@ TlsContexts *tls_contexts_free(TlsContexts *t)
     t->client = certificate_client_free(t->client);
     for (size_t i = 0; i < t->n_contexts; i++) {
         SSL_CTX_free(t->contexts[i].context);
-        free(t->contexts[i].certificate);
+        free(t->contexts[i].source);
     }
     free(t);
     return NULL;
 }
 
-int tls_contexts_follow(TlsContexts *t, const char *certificate)
+int tls_contexts_follow(TlsContexts *t, const char *source, const char *fallback)
 {
-    _cleanup_free_ char *name = NULL;
+    _cleanup_free_ char *copy = NULL;
     int r;
 
-    if (find(t, certificate))
+    if (find(t, source))
         return 0;
     if (t->n_contexts == ELEMENTSOF(t->contexts))
         return -E2BIG;
-    name = strdup(certificate);
-    if (!name)
+    copy = strdup(source);
+    if (!copy)
         return -ENOMEM;
-    r = certificate_client_follow(t->client, name);
+    r = certificate_client_follow(t->client, copy, fallback);
     if (r < 0)
         return r;
-    t->contexts[t->n_contexts++] = (TlsContext) {.certificate = TAKE_PTR(name)};
+    t->contexts[t->n_contexts++] = (TlsContext) {.source = TAKE_PTR(copy)};
     return 1;
 }
 
-SSL_CTX *tls_contexts_get(TlsContexts *t, const char *certificate)
+SSL_CTX *tls_contexts_get(TlsContexts *t, const char *source)
 {
-    TlsContext *c = find(t, certificate);
+    TlsContext *c = find(t, source);
 
     return c ? c->context : NULL;
+}
+
+int tls_contexts_error(TlsContexts *t, const char *source)
+{
+    TlsContext *c = find(t, source);
+
+    return c ? c->error : -ENOENT;
+}
+
+const char *tls_contexts_name(TlsContexts *t, const char *source)
+{
+    return certificate_client_name(t->client, source);
 }

@@ -55,7 +55,7 @@ static void command_ehlo(Session *s, SmtpCommand *c)
 /* NULL also when clients are to be verified and nobody knows by whom: that is no reason to let them in. */
 static SSL *new_ssl(Session *s)
 {
-    SSL_CTX *context = s->host->tls_context(s->listener->certificate, s->host->userdata);
+    SSL_CTX *context = s->host->tls_context(s->listener->certificate_source, s->host->userdata);
     SSL *ssl = context ? SSL_new(context) : NULL;
     X509_STORE *authorities;
 

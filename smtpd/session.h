@@ -26,8 +26,8 @@ typedef union PeerAddress {
 typedef struct SessionHost {
     sd_event *event;
     MessagePool *pool;
-    /* The context for a certificate's name, or NULL while it was not fetched. The session takes its own reference. */
-    SSL_CTX *(*tls_context)(const char *certificate, void *userdata);
+    /* The context for a listener's certificate_source, or NULL while it was not fetched. The session takes its own reference. */
+    SSL_CTX *(*tls_context)(const char *source, void *userdata);
     /* Whom clients are verified by, or NULL while nobody knows. The same. */
     X509_STORE *(*authorities)(void *userdata);
     /* Adds to a counter; name is static. */

@@ -66,7 +66,7 @@ static int property_listeners(sd_bus *bus, const char *path, const char *interfa
         _cleanup_free_ char *address = socket_address(m->sockets[i].fd);
 
         r = sd_bus_message_append(reply, "(sssss)", l->name, address ?: "", l->flow->name, mail_flow_tls_to_string(l->flow->tls),
-                l->certificate);
+                l->certificate ?: "");
     }
     return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -75,7 +75,7 @@ static const sd_bus_vtable smtpd_vtable[] = {
     SD_BUS_VTABLE_START(0),
     /* Sums over all workers, living and dead, about a second old. */
     SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
-    /* Name, address, mail-flow policy, TLS mode, certificate. */
+    /* Name, address, mail-flow policy, TLS mode, certificate ("": what is assigned in certd). */
     SD_BUS_PROPERTY("Listeners", "a(sssss)", property_listeners, 0, 0),
     SD_BUS_VTABLE_END,
 };
@@ -97,7 +97,7 @@ static json_object *describe_listener(const Manager *m, size_t i)
     (void) json_object_object_add(o, "Address", json_object_new_string(address ?: ""));
     (void) json_object_object_add(o, "MailFlow", json_object_new_string(l->flow->name));
     (void) json_object_object_add(o, "TLS", json_object_new_string(mail_flow_tls_to_string(l->flow->tls)));
-    (void) json_object_object_add(o, "Certificate", json_object_new_string(l->certificate));
+    (void) json_object_object_add(o, "Certificate", json_object_new_string(l->certificate ?: ""));
     return o;
 }
 

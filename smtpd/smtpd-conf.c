@@ -7,10 +7,10 @@
 
 #include <limits.h>
 
+#include "certificate-client.h"
 #include "worker.h"
 
 #define DEFAULT_FLOW "default"
-#define DEFAULT_CERTIFICATE "demonstration"
 
 static const ConfEnum tls_names[] = {
     {"No", MAIL_FLOW_TLS_NO},
@@ -37,7 +37,7 @@ static const ConfKey smtpd_conf_keys[] = {
     {"Smtpd", "StopTimeout", conf_parse_usec, offsetof(SmtpdConf, stop_timeout), &stop_range},
     {"Smtpd", "Workers", conf_parse_unsigned, offsetof(SmtpdConf, workers), &workers_range},
 
-    {"Listener", "Certificate", conf_parse_string, offsetof(Listener, certificate)},
+    {"Listener", "Certificate", conf_parse_certificate, offsetof(Listener, certificate)},
     {"Listener", "DefaultDomain", conf_parse_domain, offsetof(Listener, default_domain)},
     {"Listener", "MailFlow", conf_parse_string, offsetof(Listener, flow_name)},
     {"Listener", "MaxConnections", conf_parse_unsigned, offsetof(Listener, max_connections), &connections_range},
@@ -69,6 +69,7 @@ static Listener *listener_free(Listener *l)
         return NULL;
     free(l->name);
     free(l->certificate);
+    free(l->certificate_source);
     free(l->flow_name);
     free(l->default_domain);
     free(l);
@@ -201,11 +202,20 @@ static void complete_flow(MailFlow *f)
     default_unsigned(&f->max_line_length, 2048);
 }
 
+static int choose_source(Listener *l)
+{
+    if (l->certificate)
+        l->certificate_source = strdup(l->certificate);
+    else if (asprintf(&l->certificate_source, CERTIFICATE_OF_USE "listener:%s", l->name) < 0)
+        l->certificate_source = NULL;
+    return l->certificate_source ? 0 : -ENOMEM;
+}
+
 static int complete_listener(SmtpdConf *c, Listener *l)
 {
     int r;
 
-    r = default_string(&l->certificate, DEFAULT_CERTIFICATE);
+    r = choose_source(l);
     if (r >= 0)
         r = default_string(&l->flow_name, DEFAULT_FLOW);
     if (r < 0)
@@ -309,14 +319,6 @@ int smtpd_conf_require_listener(SmtpdConf *c, const char *name)
         return -ENOMEM;
     r = complete_listener(c, l);
     return r < 0 ? r : 1;
-}
-
-bool smtpd_conf_uses_certificate(const SmtpdConf *c, const char *certificate)
-{
-    for (size_t i = 0; i < c->n_listeners; i++)
-        if (c->listeners[i]->flow->tls != MAIL_FLOW_TLS_NO && streq(c->listeners[i]->certificate, certificate))
-            return true;
-    return false;
 }
 
 int smtpd_conf_check(const char *root, ConfReport *report)

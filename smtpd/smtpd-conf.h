@@ -8,6 +8,8 @@
 #include "conf.h"
 
 #define SMTPD_LISTENERS_MAX 64
+/* The certificate of a listener that none is assigned to. */
+#define SMTPD_CERTIFICATE_DEFAULT "demonstration"
 #define SMTPD_MAIL_FLOWS_MAX 64
 #define SMTPD_RECIPIENTS_MAX 1000 /* deliverd takes no more: ENVELOPE_RECIPIENTS_MAX, SMTP_CLIENT_RECIPIENTS_MAX */
 
@@ -40,7 +42,8 @@ typedef struct MailFlow {
 /* [Listener NAME]: NAME is FileDescriptorName= of a socket unit. */
 typedef struct Listener {
     char *name;
-    char *certificate;
+    char *certificate;        /* of certd; NULL: what is assigned to the listener there, else that of the first start */
+    char *certificate_source; /* … for tls_contexts_follow() */
     char *flow_name;
     const MailFlow *flow; /* never NULL in a loaded configuration */
     char *default_domain; /* completes "<postmaster>", or NULL */
@@ -73,9 +76,6 @@ const Listener *smtpd_conf_listener(const SmtpdConf *c, const char *name);
 
 /* Sees to it that there is a listener of that name: without a section it gets the defaults. Returns 1 if it was added. */
 int smtpd_conf_require_listener(SmtpdConf *c, const char *name);
-
-/* Whether any listener offers TLS with this certificate. */
-bool smtpd_conf_uses_certificate(const SmtpdConf *c, const char *certificate);
 
 /* Reads and checks the files below root, for --check-config. */
 int smtpd_conf_check(const char *root, ConfReport *report);

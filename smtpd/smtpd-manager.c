@@ -8,13 +8,11 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
-#include "alert.h"
 #include "catalog-ids.h"
 #include "log.h"
 #include "smtpd-bus.h"
 #include "smtpd-worker.h"
 
-#define DEMONSTRATION "demonstration"
 /* Beyond what sessions are allowed when stopping: for the workers' own end. */
 #define STOP_EXTRA_USEC (5 * USEC_PER_SEC)
 
@@ -77,19 +75,6 @@ static const WorkerPoolOps worker_ops = {
 
 /* ---- configuration ---- */
 
-static void warn_about_demonstration(Manager *m)
-{
-    if (m->demonstration_told || !smtpd_conf_uses_certificate(m->conf, DEMONSTRATION))
-        return;
-    m->demonstration_told = true;
-    log_event(LOG_WARNING, DEMO_CERTIFICATE_ID, NULL, 0,
-            "The demonstration certificate is in use for receiving mail; nobody can verify it");
-    alert_raise(m->alertd, ALERT_INFO, ALERT_CERTIFICATE, "smtpd demonstration certificate",
-            "The demonstration certificate is in use for receiving mail",
-            "A listener of postern-smtpd offers TLS with the demonstration certificate. Mail is encrypted, but no sender can verify who it\n"
-            "is sent to. Give the listener a certificate of its own: Certificate= in the [Listener] section of smtpd.conf.\n");
-}
-
 static int require_listeners(Manager *m, SmtpdConf *conf, ConfReport *report)
 {
     for (size_t i = 0; i < m->n_sockets; i++) {
@@ -135,7 +120,6 @@ int manager_reload(Manager *m, ConfReport *report)
     m->snapshot_fd = TAKE_FD(snapshot_fd);
     (void) smtpd_conf_unref(m->conf);
     m->conf = TAKE_PTR(conf);
-    warn_about_demonstration(m);
     return 0;
 }
 
@@ -276,9 +260,6 @@ int manager_new(Manager **ret)
     r = daemon_event_new(&m->event, on_stop, on_reload, m);
     if (r < 0)
         return r;
-    r = peer_client_new(&m->alertd, m->event, "alertd");
-    if (r < 0)
-        return r;
     *ret = TAKE_PTR(m);
     return 0;
 }
@@ -290,7 +271,6 @@ Manager *manager_free(Manager *m)
     m->bus = system_bus_free(m->bus);
     m->peers = peer_server_free(m->peers);
     m->workers = worker_pool_free(m->workers);
-    m->alertd = peer_client_free(m->alertd);
     for (size_t i = 0; i < m->n_sockets; i++) {
         (void) close_fd(m->sockets[i].fd);
         free(m->sockets[i].name);

@@ -7,7 +7,6 @@
 #include <systemd/sd-event.h>
 
 #include "daemon.h"
-#include "peer-client.h"
 #include "peer-server.h"
 #include "smtpd-conf.h"
 #include "system-bus.h"
@@ -24,13 +23,11 @@ typedef struct Manager {
     int snapshot_fd; /* of conf, for workers that start later */
     ManagerSocket sockets[SMTPD_LISTENERS_MAX];
     size_t n_sockets;
-    PeerClient *alertd;
     WorkerPool *workers;
     PeerServer *peers;
     SystemBus *bus;
     DaemonControl control;
     PeerObject objects[3]; /* {}-ended */
-    bool demonstration_told; /* that the demonstration certificate is in use */
     bool stopping;
 } Manager;
 

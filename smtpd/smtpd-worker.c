@@ -181,11 +181,11 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 
 /* ---- what sessions ask of their host ---- */
 
-static SSL_CTX *host_tls_context(const char *certificate, void *userdata)
+static SSL_CTX *host_tls_context(const char *source, void *userdata)
 {
     SmtpdWorker *w = userdata;
 
-    return tls_contexts_get(w->tls, certificate);
+    return tls_contexts_get(w->tls, source);
 }
 
 static X509_STORE *host_authorities(void *userdata)
@@ -225,11 +225,11 @@ static void host_closed(Session *session, void *userdata)
 
 /* ---- certificates ---- */
 
-static void on_context(TlsContexts *t, const char *certificate, int error, const char *reason, void *userdata)
+static void on_context(TlsContexts *t, const char *source, int error, const char *reason, void *userdata)
 {
     if (error < 0)
-        log_warning("Certificate %s cannot be used (%s): %s", certificate, reason,
-                tls_contexts_get(t, certificate) ? "going on with the one before" : "STARTTLS is refused until it can");
+        log_warning("Certificate %s cannot be used (%s): %s", tls_contexts_name(t, source) ?: source, reason,
+                tls_contexts_get(t, source) ? "going on with the one before" : "STARTTLS is refused until it can");
 }
 
 static void on_authorities(AuthoritiesClient *c, int error, const char *reason, void *userdata)
@@ -248,7 +248,7 @@ static int follow_certificates(SmtpdWorker *w, const SmtpdConf *conf)
 {
     for (size_t i = 0; i < conf->n_listeners; i++)
         if (conf->listeners[i]->flow->tls != MAIL_FLOW_TLS_NO) {
-            int r = tls_contexts_follow(w->tls, conf->listeners[i]->certificate);
+            int r = tls_contexts_follow(w->tls, conf->listeners[i]->certificate_source, SMTPD_CERTIFICATE_DEFAULT);
 
             if (r < 0)
                 return r;

@@ -46,13 +46,13 @@ static void test_defaults(void **state)
     assert_int_equal(smtpd_conf_require_listener(c, "public"), 1);
     assert_int_equal(smtpd_conf_require_listener(c, "public"), 0);
     l = smtpd_conf_listener(c, "public");
-    assert_string_equal(l->certificate, "demonstration");
+    assert_null(l->certificate);
+    assert_string_equal(l->certificate_source, "@listener:public");
     assert_string_equal(l->flow->name, "default");
     assert_int_equal(l->flow->tls, MAIL_FLOW_TLS_NO);
     assert_null(l->flow->domains);
     assert_false(l->flow->verify_client);
     assert_int_equal(l->flow->max_message_size, 50 << 20);
-    assert_false(smtpd_conf_uses_certificate(c, "demonstration"));
 }
 
 static void test_settings(void **state)
@@ -78,7 +78,8 @@ static void test_settings(void **state)
     assert_null(l->flow->domains[3]);
     assert_int_equal(l->flow->max_message_size, 1 << 20);
     assert_true(l->flow->verify_client);
-    assert_true(smtpd_conf_uses_certificate(c, "mx"));
+    assert_string_equal(l->certificate, "mx");
+    assert_string_equal(l->certificate_source, "mx");
 }
 
 static void test_refused(void **state)
@@ -89,6 +90,8 @@ static void test_refused(void **state)
         {"[MailFlow default]\nTLS=Sometimes\n", "TLS"},
         {"[Listener public]\nMailFlow=absent\n", "[MailFlow absent]"},
         {"[Listener]\nCertificate=x\n", "needs a name"},
+        {"[Listener public]\nCertificate=@listener:public\n", "name of a certificate"},
+        {"[Listener public]\nCertificate=12345678901234567890123456789012345678901234567890123456789012345\n", "at most 64"},
         {"[Smtpd x]\nWorkers=1\n", "no name"},
         {"[Smtpd]\nWorkers=0\n", "Workers"},
         {"[MailFlow default]\nMaxMessageSize=2T\n", "MaxMessageSize"},

@@ -191,7 +191,7 @@ static int remote_context(SSL_CTX **ret, Loop *l, CertificateClient *client, OSS
     _cleanup_(ssl_ctx_freep) SSL_CTX *context = NULL;
     int r;
 
-    r = certificate_client_follow(client, CERTD_PROCESS_CERTIFICATE);
+    r = certificate_client_follow(client, CERTD_PROCESS_CERTIFICATE, NULL);
     while (r >= 0 && *there == 0)
         r = sd_event_run(l->event, UINT64_MAX);
     if (r < 0 || *there < 0)
