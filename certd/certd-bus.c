@@ -440,6 +440,8 @@ int certd_bus_describe(void *userdata, char **ret_json)
         json_object_array_add(certificates, describe_certificate(m, c));
     json_object_object_add(o, "Certificates", certificates);
     json_object_object_add(o, "Connections", json_object_new_int64(peer_server_connections(m->server)));
+    json_object_object_add(o, "ProgramConnections",
+            json_object_new_int64(m->programs ? peer_server_connections(m->programs) : 0));
     json_object_object_add(o, "Signatures", json_object_new_uint64(m->n_signed));
     json_object_object_add(o, "Refused", json_object_new_uint64(m->n_refused));
     json_object_object_add(o, "Slowed", json_object_new_uint64(m->n_slowed));
