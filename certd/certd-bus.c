@@ -277,6 +277,11 @@ static int append_details(sd_bus_message *reply, Manager *m, const Certificate *
             "RequestPending", "b", c->self_signed && c->request);
     if (r < 0)
         return r;
+    r = sd_bus_message_append(reply, "{sv}", "FullyQualified", "b", d->qualified);
+    if (r >= 0 && d->authority_tlsa)
+        r = sd_bus_message_append(reply, "{sv}", "AuthorityTLSA", "s", d->authority_tlsa);
+    if (r < 0)
+        return r;
     r = sd_bus_message_open_container(reply, 'e', "sv");
     if (r >= 0)
         r = sd_bus_message_append(reply, "s", "Names");

@@ -4,13 +4,13 @@
 
 #include "certificate-details.h"
 
-#include <arpa/inet.h>
-#include <openssl/pem.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
+#include "certificate-names.h"
+#include "chain.h"
 #include "openssl-cleanup.h"
-
-#define NAMES_MAX 256
 
 void certificate_details_done(CertificateDetails *d)
 {
@@ -19,9 +19,8 @@ void certificate_details_done(CertificateDetails *d)
     free(d->sha256);
     free(d->sha1);
     free(d->tlsa);
-    for (char **name = d->names; name && *name; name++)
-        free(*name);
-    free(d->names);
+    free(d->authority_tlsa);
+    certificate_names_free(d->names);
     *d = (CertificateDetails) {};
 }
 
@@ -66,46 +65,48 @@ static int issuer(X509 *x, char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-/* malloc'ed; NULL for what is no DNS name or address in plain ASCII. */
-static char *name_to_string(const GENERAL_NAME *name)
+/* "USAGE 1 1 …": the SHA-256 hash of the public key. */
+static int tlsa_data(unsigned usage, X509 *x, char **ret)
 {
-    const ASN1_STRING *value;
-    const unsigned char *data;
-    char text[INET6_ADDRSTRLEN];
-    int type, n;
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    unsigned char *spki = NULL;
+    char text[sizeof("2 1 1 ") + 2 * sizeof(digest)], *p = text;
+    const int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
 
-    value = GENERAL_NAME_get0_value(name, &type);
-    if (type != GEN_DNS && type != GEN_IPADD)
-        return NULL;
-    data = ASN1_STRING_get0_data(value);
-    n = ASN1_STRING_length(value);
-    if (type == GEN_IPADD)
-        return (n == 4 || n == 16) && inet_ntop(n == 4 ? AF_INET : AF_INET6, data, text, sizeof(text)) ? strdup(text) : NULL;
-    for (int i = 0; i < n; i++)
-        if (data[i] <= ' ' || data[i] >= 0x7f)
-            return NULL;
-    return strndup((const char *) data, (size_t) n);
-}
-
-static void general_names_freep(GENERAL_NAMES **n)
-{
-    GENERAL_NAMES_free(*n);
-}
-
-static int names(X509 *x, char ***ret)
-{
-    _cleanup_(general_names_freep) GENERAL_NAMES *list = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-    int n = MIN(sk_GENERAL_NAME_num(list), NAMES_MAX);
-    char **all = calloc((size_t) MAX(n, 0) + 1, sizeof(char *));
-    size_t k = 0;
-
-    if (!all)
+    if (n <= 0)
+        return -EBADMSG;
+    (void) SHA256(spki, (size_t) n, digest);
+    OPENSSL_free(spki);
+    p += sprintf(p, "%u 1 1 ", usage);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        p += sprintf(p, "%02x", digest[i]);
+    p = strdup(text);
+    if (!p)
         return -ENOMEM;
-    for (int i = 0; i < n; i++) {
-        all[k] = name_to_string(sk_GENERAL_NAME_value(list, i));
-        k += all[k] != NULL;
+    *ret = p;
+    return 0;
+}
+
+/* The data of a TLSA record for the authority that signed the certificate, if the chain that is served has it: others find it nowhere
+ * else (RFC 7671, section 5.2.2). */
+static int authority_tlsa(const Certificate *c, X509 *leaf, char **ret)
+{
+    _cleanup_(x509_chain_freep) STACK_OF(X509) *chain = NULL;
+    const char *reason;
+    int r;
+
+    r = chain_parse(c->pem, c->pem_size, &chain, &reason);
+    if (r < 0)
+        return r;
+    for (int i = 1; i < sk_X509_num(chain); i++) {
+        X509 *x = sk_X509_value(chain, i);
+
+        if (X509_check_issued(x, leaf) != X509_V_OK || X509_verify(leaf, X509_get0_pubkey(x)) != 1)
+            continue;
+        ERR_clear_error();
+        return tlsa_data(2, x, ret);
     }
-    *ret = all;
+    ERR_clear_error();
     return 0;
 }
 
@@ -129,8 +130,10 @@ int certificate_details(const Certificate *c, CertificateDetails *ret)
         return -EBADMSG;
     d.key_bits = (uint32_t) EVP_PKEY_get_bits(c->key);
     if (issuer(x, &d.issuer) < 0 || serial_number(x, &d.serial) < 0 || fingerprint(x, EVP_sha256(), &d.sha256) < 0
-            || fingerprint(x, EVP_sha1(), &d.sha1) < 0 || certificate_tlsa(c, &d.tlsa) < 0 || names(x, &d.names) < 0)
+            || fingerprint(x, EVP_sha1(), &d.sha1) < 0 || certificate_tlsa(c, &d.tlsa) < 0
+            || authority_tlsa(c, x, &d.authority_tlsa) < 0 || certificate_names_alternative(x, &d.names) < 0)
         return -ENOMEM;
+    d.qualified = certificate_names_all_qualified(x);
     *ret = d;
     d = (CertificateDetails) {};
     return 0;

@@ -10,7 +10,9 @@ typedef struct CertificateDetails {
     char *serial; /* "0A:1B:…" as the fingerprints */
     char *sha256, *sha1;
     char *tlsa;
+    char *authority_tlsa; /* "2 1 1 …"; NULL: the certificate that signed it is not in its chain */
     char **names; /* SANs: DNS names and IP addresses; NULL-ended, never NULL itself */
+    bool qualified; /* all its DNS names are, see certificate_names_all_qualified() */
     uint32_t key_bits, chain_length;
 } CertificateDetails;
 

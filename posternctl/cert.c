@@ -13,7 +13,6 @@
 
 static const BusMethod list_certificates = {&service_certd, "ListCertificates"};
 static const BusMethod describe_certificate = {&service_certd, "DescribeCertificate"};
-static const BusMethod get_tlsa = {&service_certd, "GetTLSA"};
 
 Colour certificate_colour(const char *state)
 {
@@ -139,6 +138,7 @@ static const TableColumn show_columns[] = {
     {"Used by", "Services"},
     {"Subject", "Subject"},
     {"Names", "Names"},
+    {"Fully qualified", "FullyQualified"},
     {"Issuer", "Issuer"},
     {"Serial number", "SerialNumber"},
     {"Not before", "NotBeforeUSec"},
@@ -151,6 +151,7 @@ static const TableColumn show_columns[] = {
     {"SHA-256", "FingerprintSHA256"},
     {"SHA-1", "FingerprintSHA1"},
     {"TLSA", "TLSA"},
+    {"TLSA of authority", "AuthorityTLSA"},
 };
 
 static int add_value(sd_bus_message *m, Table *t, const char *member, const char *type)
@@ -177,6 +178,8 @@ static int add_value(sd_bus_message *m, Table *t, const char *member, const char
         r = sd_bus_message_read(m, "b", &b);
         if (r >= 0)
             table_add_boolean(t, b);
+        if (r >= 0 && streq(member, "FullyQualified") && !b)
+            table_set_colour(t, COLOUR_YELLOW);
     } else if (streq(type, "s")) {
         r = sd_bus_message_read(m, "s", &text);
         if (r >= 0)
@@ -222,13 +225,31 @@ static int add_member(sd_bus_message *m, Table *t, const char *member)
     return r;
 }
 
-static int read_details(sd_bus_message *m, Table *t)
+static int read_details(sd_bus_message *m, Table *t, const TableColumn *columns, size_t n)
 {
     int r = 0;
 
-    for (size_t i = 0; r >= 0 && i < ELEMENTSOF(show_columns); i++)
-        r = add_member(m, t, show_columns[i].member);
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = add_member(m, t, columns[i].member);
     return r;
+}
+
+/* Others see it, and cannot verify the host by it. */
+static void warn_about_names(const Table *t)
+{
+    _cleanup_json_ json_object *all = NULL;
+
+    if (table_to_json(t, &all) < 0)
+        return;
+    for (size_t i = 0; i < json_object_array_length(all); i++) {
+        json_object *c = json_object_array_get_idx(all, i);
+        json_object *qualified = json_object_object_get(c, "FullyQualified");
+
+        if (json_object_is_type(qualified, json_type_boolean) && !json_object_get_boolean(qualified))
+            (void) fprintf(stderr, "posternctl: The names of certificate '%s' are not fully qualified (such as mx.example.com), "
+                    "so no server elsewhere can be verified by it\n",
+                    json_object_get_string(json_object_object_get(c, "Name")));
+    }
 }
 
 int verb_cert_show(Context *context, char *const *arguments)
@@ -246,10 +267,13 @@ int verb_cert_show(Context *context, char *const *arguments)
 
         r = bus_call(context->bus, &describe_certificate, &reply, &context->failure, "s", *name);
         if (r >= 0)
-            r = bus_reply_check(&describe_certificate, read_details(reply, t), &context->failure);
+            r = bus_reply_check(&describe_certificate, read_details(reply, t, show_columns, ELEMENTSOF(show_columns)),
+                    &context->failure);
         if (r < 0)
             return r;
     }
+    if (o->json == OUTPUT_JSON_OFF)
+        warn_about_names(t);
     context_page(context);
     if (o->json == OUTPUT_JSON_OFF || !arguments[1])
         return table_show_record(t, o);
@@ -317,14 +341,66 @@ static int show_records(const Table *t, const Output *o)
     return 0;
 }
 
+/* By usage: 3, the key of the certificate itself; 2, that of the authority. As members of DescribeCertificate(). */
+static const TableColumn tlsa_usages[] = {
+    {"3", "TLSA"},
+    {"2", "AuthorityTLSA"},
+};
+
+static int read_tlsa(Context *c, const char *name, json_object **ret)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    _cleanup_(table_freep) Table *t = NULL;
+    int r;
+
+    r = table_new(&t, tlsa_usages, ELEMENTSOF(tlsa_usages));
+    if (r >= 0)
+        r = bus_call(c->bus, &describe_certificate, &reply, &c->failure, "s", name);
+    if (r >= 0)
+        r = bus_reply_check(&describe_certificate, read_details(reply, t, tlsa_usages, ELEMENTSOF(tlsa_usages)), &c->failure);
+    return r < 0 ? r : table_to_json(t, ret);
+}
+
+/* The record's data for a usage, out of what read_tlsa() gave. */
+static int find_tlsa(Context *c, const char *name, json_object *all, const char *usage, const char **ret)
+{
+    json_object *data;
+
+    for (size_t i = 0; i < ELEMENTSOF(tlsa_usages); i++) {
+        if (!streq(tlsa_usages[i].heading, usage))
+            continue;
+        data = json_object_object_get(json_object_array_get_idx(all, 0), tlsa_usages[i].member);
+        if (!json_object_is_type(data, json_type_string))
+            return failure_set(&c->failure, EXIT_FAILURE, "The certificate that signed '%s' is not in its chain, where others have to "
+                    "find it: add it (cert add-intermediate), or publish --usage=3", name);
+        *ret = json_object_get_string(data);
+        return 0;
+    }
+    return failure_set(&c->failure, STATUS_USAGE, "--usage= is 3 (this certificate) or 2 (the authority that signed it), not '%s'",
+            usage);
+}
+
+static int add_hosts(Context *c, Table *t, unsigned port, const char *data)
+{
+    size_t position = 0;
+    const char *host;
+    int r = 0;
+
+    while (r >= 0 && (host = invocation_option_next(c->invocation, "host", &position))) {
+        r = add_record(t, port, host, data);
+        if (r == -EINVAL)
+            return failure_set(&c->failure, STATUS_USAGE, "'%s' is no domain name", host);
+    }
+    return r;
+}
+
 int verb_cert_tlsa(Context *context, char *const *arguments)
 {
-    const char *host, *port_text = invocation_option(context->invocation, "port");
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    const char *port_text = invocation_option(context->invocation, "port"), *usage, *data = NULL;
+    _cleanup_json_ json_object *all = NULL;
     _cleanup_(table_freep) Table *t = NULL;
     size_t position = 0;
     unsigned port = 25;
-    const char *data;
     int r;
 
     if (port_text && parse_port(port_text, &port) < 0)
@@ -334,13 +410,13 @@ int verb_cert_tlsa(Context *context, char *const *arguments)
                 "Which mail server? Give its name in the MX record: --host=mx.example.com");
     r = table_new(&t, tlsa_columns, ELEMENTSOF(tlsa_columns));
     if (r >= 0)
-        r = bus_call(context->bus, &get_tlsa, &reply, &context->failure, "s", arguments[0]);
-    if (r >= 0)
-        r = bus_reply_check(&get_tlsa, sd_bus_message_read(reply, "s", &data), &context->failure);
-    while (r >= 0 && (host = invocation_option_next(context->invocation, "host", &position))) {
-        r = add_record(t, port, host, data);
-        if (r == -EINVAL)
-            return failure_set(&context->failure, STATUS_USAGE, "'%s' is no domain name", host);
+        r = read_tlsa(context, arguments[0], &all);
+    usage = invocation_option_next(context->invocation, "usage", &position) ?: "3";
+    while (r >= 0 && usage) {
+        r = find_tlsa(context, arguments[0], all, usage, &data);
+        if (r >= 0)
+            r = add_hosts(context, t, port, data);
+        usage = invocation_option_next(context->invocation, "usage", &position);
     }
     return r < 0 ? r : show_records(t, &context->output);
 }

@@ -21,7 +21,7 @@ _posternctl_options() {
         'cert import') echo --passphrase-file= --replace --incomplete --forbid-export ;;
         'cert export') echo --passphrase-file= --force ;;
         'cert export-pem' | 'cert pointer' | 'cert rename' | 'cert delete') echo --force ;;
-        'cert tlsa') echo --host= --port= ;;
+        'cert tlsa') echo --host= --port= --usage= ;;
     esac
 }
 

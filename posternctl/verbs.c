@@ -7,6 +7,7 @@
 static const VerbOption cert_tlsa_options[] = {
     {"host", "NAME", "the mail server's name in its MX record; can be repeated"},
     {"port", "NUMBER", "instead of 25"},
+    {"usage", "USAGE", "3 (default), for this certificate, or 2, for the authority that signed it; can be repeated"},
     {},
 };
 

@@ -134,7 +134,26 @@ def test_a_certificate_from_request_to_installation(gate, ctl, mx_certificate):
     assert ctl("cert", "export-pem", "mx").text.count("BEGIN CERTIFICATE") == 2
     assert ctl("cert", "pointer", "mx").text.startswith("-----BEGIN POSTERN KEY-----\n")
     assert ctl("cert", "tlsa", "mx", "--host", "mx.gate.lab").text == f"_25._tcp.mx.gate.lab. IN TLSA {details['TLSA']}\n"
+    authority = gate.run(f"cd {WORK} && openssl x509 -in ca.pem -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum")
+    assert ctl("cert", "tlsa", "mx", "--host", "mx.gate.lab", "--usage=3", "--usage=2").text == (
+        f"_25._tcp.mx.gate.lab. IN TLSA {details['TLSA']}\n"
+        f"_25._tcp.mx.gate.lab. IN TLSA 2 1 1 {authority.stdout.split()[0]}\n")
     assert ctl("cert", "install", "demonstration", "mx.pem").status == FAILURE
+
+
+def test_names_are_looked_at(ctl, mx_certificate):
+    # A self-signed certificate has no authority that could be published.
+    result = ctl("cert", "tlsa", "mx", "--host=mx.gate.lab", "--usage=2")
+    assert result.status == FAILURE and "chain" in result.error and result.text == ""
+    assert ctl("cert", "tlsa", "mx", "--host=mx.gate.lab", "--usage=1").status == USAGE
+    assert "not fully qualified" not in ctl("cert", "show", "mx").error
+
+    assert ctl("cert", "create", "short", "--common-name=mx").status == SUCCESS
+    try:
+        assert "not fully qualified" in ctl("cert", "show", "short").error
+        assert ctl("cert", "show", "short", "--json").json["FullyQualified"] is False
+    finally:
+        ctl("cert", "delete", "short")
 
 
 def test_pkcs12_and_passphrases(gate, ctl, mx_certificate):
