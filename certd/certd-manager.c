@@ -10,6 +10,7 @@
 #include "catalog-ids.h"
 #include "certd-bus.h"
 #include "demo-certificate.h"
+#include "expiry-watch.h"
 #include "log.h"
 
 #define THREADS 2
@@ -98,6 +99,7 @@ Manager *manager_free(Manager *m)
     peer_server_free(m->programs);
     jobs_free(m->jobs);
     jobs_free(m->program_jobs);
+    expiry_watch_free(m->expiry);
     peer_client_free(m->alertd);
     store_free(m->store);
     assignments_free(m->assignments);
@@ -206,6 +208,7 @@ static void tell_changed(Manager *m)
     }
     if (bus)
         (void) sd_bus_emit_signal(bus, CERTD_PATH, CERTD_INTERFACE, "Changed", "t", m->generation);
+    expiry_watch_check(m->expiry);
 }
 
 int manager_reload_store(Manager *m)
@@ -326,6 +329,10 @@ int manager_serve(Manager *m)
     r = system_bus_new(&m->bus, m->event, "org.postern.Cert1", "postern-certd", m->bus_objects, certd_bus_access);
     if (r < 0)
         return log_error_errno(r, "Failed to prepare the system bus: %m");
+    r = expiry_watch_new(&m->expiry, m);
+    if (r < 0)
+        return log_error_errno(r, "Failed to prepare the watch over the expiry of certificates: %m");
+    expiry_watch_check(m->expiry);
     return 0;
 }
 

@@ -30,6 +30,8 @@ typedef struct FormerAssignment {
     uint64_t until_usec; /* of the monotonic clock */
 } FormerAssignment;
 
+typedef struct ExpiryWatch ExpiryWatch;
+
 typedef struct Manager {
     sd_event *event;
     const char *root; /* of the configuration: "", but in tests */
@@ -50,6 +52,7 @@ typedef struct Manager {
     SystemBus *bus;
     PeerObject bus_objects[3];
     PeerClient *alertd;
+    ExpiryWatch *expiry;
     DaemonControl control;
     bool demonstrated[SERVICES_MAX]; /* that the service uses the demonstration certificate was said */
     TokenBucket refusals;            /* of log lines */

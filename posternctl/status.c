@@ -12,6 +12,7 @@
 #include "verbs.h"
 
 #define ASK_TIMEOUT_SEC 5
+#define EXPIRES_SOON_USEC (30 * 24 * 3600 * USEC_PER_SEC)
 
 typedef struct DaemonStatus {
     const BusService *service;
@@ -152,6 +153,27 @@ static int judge_daemons(Status *s)
     return r;
 }
 
+static uint64_t member_number(json_object *o, const char *name)
+{
+    return json_object_get_uint64(json_object_object_get(o, name));
+}
+
+static uint64_t now_usec(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* As soon as certd begins to tell. */
+static bool expires_soon(json_object *certificate)
+{
+    const uint64_t not_after_usec = member_number(certificate, "NotAfterUSec"), now = now_usec();
+
+    return not_after_usec > now && not_after_usec - now < EXPIRES_SOON_USEC;
+}
+
 /* "smtpd and deliverd"; malloc'ed; NULL: no service uses it. */
 static char *services_of(json_object *certificate)
 {
@@ -179,6 +201,7 @@ static int judge_certificates(Status *s)
         json_object *c = json_object_array_get_idx(certificates, i);
         const char *name = member_string(c, "Name"), *state = member_string(c, "State");
         _cleanup_free_ char *services = services_of(c);
+        char distance[FORMAT_SPAN_MAX];
 
         if (!services)
             continue;
@@ -187,6 +210,9 @@ static int judge_certificates(Status *s)
                     "install one of your own", services, name);
         else if (streq(state, "expired") || streq(state, "not-yet-valid"))
             r = warn(s, "certificate '%s' of %s is not valid: it is %s", name, services, state);
+        if (r >= 0 && expires_soon(c))
+            r = warn(s, "certificate '%s' of %s expires %s: have a new one signed (posternctl cert request %s)", name, services,
+                    format_distance(distance, member_number(c, "NotAfterUSec"), now_usec()), name);
     }
     return r;
 }
@@ -317,11 +343,6 @@ static void show_counters(const Status *s, const Output *o)
         (void) fputs(first ? "nothing counted yet\n" : "\n", o->file);
         any = true;
     }
-}
-
-static uint64_t member_number(json_object *o, const char *name)
-{
-    return json_object_get_uint64(json_object_object_get(o, name));
 }
 
 static void show_queue(const Status *s, const Output *o)
