@@ -373,7 +373,8 @@ def test_busctl_alone_is_enough_where_it_can_pass_descriptors(gate, ctl, authori
         ctl.run(f"{call} AddIntermediates 'sha{{sv}}' mx 3 0 3<above")
         assert_in_order(way, leaf, above, root, tmp_path)
         ctl.write("pkcs12", way.export_pkcs12("mx", "a secret"))
-        imported = ctl.run(f"printf 'a secret' | {call} ImportCertificate 'shha{{sv}}' copy 3 0 0 3<pkcs12")
+        ctl.write("secret", "a secret")
+        imported = ctl.run(f"{call} ImportCertificate 'shha{{sv}}' copy 3 4 0 3<pkcs12 4<secret")
         assert imported.stdout == 's "copy"\n'
         way.delete("copy")
     finally:
