@@ -275,6 +275,8 @@ static int append_details(sd_bus_message *reply, Manager *m, const Certificate *
     r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "FingerprintSHA256", "s", d->sha256, "FingerprintSHA1", "s",
             d->sha1, "TLSA", "s", d->tlsa, "ChainLength", "u", d->chain_length, "ExportForbidden", "b", c->export_forbidden,
             "RequestPending", "b", c->self_signed && c->request);
+    if (r >= 0)
+        r = sd_bus_message_append(reply, "{sv}", "KeyEncrypted", "b", c->key_encrypted);
     if (r < 0)
         return r;
     r = sd_bus_message_append(reply, "{sv}", "FullyQualified", "b", d->qualified);
@@ -348,6 +350,14 @@ static int method_list_assignments(sd_bus_message *m, void *userdata, sd_bus_err
     return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int property_keys_encrypted(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+        void *userdata, sd_bus_error *error)
+{
+    Manager *m = userdata;
+
+    return sd_bus_message_append(reply, "b", store_keys_encrypted(m->store));
+}
+
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS("ListCertificates", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssttas)", certificates),
@@ -385,6 +395,7 @@ static const sd_bus_vtable public_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("ForbidExport", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, operation_method_forbid_export,
             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("Changed", SD_BUS_ARGS("t", generation), 0),
+    SD_BUS_PROPERTY("KeysEncrypted", "b", property_keys_encrypted, 0, 0),
     SD_BUS_PROPERTY("Signatures", "t", NULL, offsetof(Manager, n_signed), 0),
     SD_BUS_PROPERTY("Refused", "t", NULL, offsetof(Manager, n_refused), 0),
     SD_BUS_PROPERTY("Slowed", "t", NULL, offsetof(Manager, n_slowed), 0),
@@ -444,6 +455,7 @@ int certd_bus_describe(void *userdata, char **ret_json)
     for (size_t i = 0; (c = store_get(m->store, i)); i++)
         json_object_array_add(certificates, describe_certificate(m, c));
     json_object_object_add(o, "Certificates", certificates);
+    json_object_object_add(o, "KeysEncrypted", json_object_new_boolean(store_keys_encrypted(m->store)));
     json_object_object_add(o, "Connections", json_object_new_int64(peer_server_connections(m->server)));
     json_object_object_add(o, "ProgramConnections",
             json_object_new_int64(m->programs ? peer_server_connections(m->programs) : 0));

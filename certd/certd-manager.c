@@ -11,6 +11,7 @@
 #include "certd-bus.h"
 #include "demo-certificate.h"
 #include "expiry-watch.h"
+#include "key-credential.h"
 #include "log.h"
 
 #define THREADS 2
@@ -192,8 +193,12 @@ static int load_store(Manager *m)
     int r;
 
     r = load_files(m, &reason);
-    if (r < 0)
-        return log_error_errno(r, "Failed to load the key store: %s", reason ?: strerror(-r));
+    if (r < 0) {
+        const LogField fields[] = {{"POSTERN_REASON", reason ?: strerror(-r)}};
+
+        log_event(LOG_ERR, KEY_STORE_INVALID_ID, fields, ELEMENTSOF(fields), "Failed to load the key store: %s",
+                reason ?: strerror(-r));
+    }
     return r;
 }
 
@@ -235,6 +240,19 @@ static int make_demonstration(Manager *m)
     return load_store(m);
 }
 
+static int use_credential(Manager *m)
+{
+    const char *reason = "it does not fit into memory";
+    char *passphrase = NULL;
+    int r;
+
+    r = key_credential_load(getenv("CREDENTIALS_DIRECTORY"), &passphrase, &reason);
+    if (r < 0)
+        return log_error_errno(r, "Cannot use the credential " KEY_CREDENTIAL_NAME " for private keys: %s", reason);
+    store_set_passphrase(m->store, passphrase);
+    return 0;
+}
+
 int manager_open_store(Manager *m, const char *path)
 {
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
@@ -243,9 +261,12 @@ int manager_open_store(Manager *m, const char *path)
     r = store_new(&m->store, path);
     if (r < 0)
         return log_error_errno(r, "Failed to open the key store %s, which must be a directory of certd alone: %m", path);
-    r = load_store(m);
+    r = use_credential(m);
+    if (r >= 0)
+        r = load_store(m);
+    /* Whatever is wrong with files is for a person to put right; starting again would find the same. */
     if (r < 0)
-        return r;
+        return r == -ENOMEM ? r : -EBADMSG;
     if (!store_get(m->store, 0)) {
         r = make_demonstration(m);
         if (r < 0)
@@ -256,6 +277,11 @@ int manager_open_store(Manager *m, const char *path)
         return r;
     check_assignments(m, report);
     daemon_log_report(report);
+    if (!store_keys_encrypted(m->store))
+        log_event(LOG_WARNING, KEYS_NOT_ENCRYPTED_ID, NULL, 0,
+                "Private keys in %s are not encrypted, only protected by the mode of their files: %s", path,
+                store_has_passphrase(m->store) ? "their files cannot be written"
+                                               : "there is no credential " KEY_CREDENTIAL_NAME);
     return 0;
 }
 

@@ -12,18 +12,12 @@
 #include <time.h>
 
 #include "openssl-cleanup.h"
+#include "self-signed.h"
 
-/* Keys on disk are not encrypted by a passphrase; OpenSSL must not ask a terminal for one. */
+/* OpenSSL must not ask a terminal. */
 static int no_passphrase(char *buffer, int size, int writing, void *userdata)
 {
     return -1;
-}
-
-static EVP_PKEY *parse_key(const char *pem, size_t size)
-{
-    _cleanup_(bio_freep) BIO *bio = BIO_new_mem_buf(pem, (int) size);
-
-    return bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 }
 
 static STACK_OF(X509) *parse_chain(const char *pem, size_t size)
@@ -167,8 +161,22 @@ static int certificate_prepare(Certificate *c)
     return 0;
 }
 
-static int certificate_parse(Certificate *c, const char *key_pem, size_t key_size, const char *chain_pem, size_t chain_size,
-        const char **reterr_reason)
+/* That the public parts are equal says nothing of the private one: a file may be damaged, and a signature with such a key can
+ * give the key away. */
+static bool key_signs_for(EVP_PKEY *key, X509 *leaf)
+{
+    _cleanup_(evp_md_ctx_freep) EVP_MD_CTX *sign = EVP_MD_CTX_new(), *verify = EVP_MD_CTX_new();
+    static const uint8_t message[] = "a test of the key";
+    uint8_t signature[CERTIFICATE_SIGNATURE_MAX];
+    size_t n = sizeof(signature);
+
+    return sign && verify && EVP_DigestSignInit(sign, NULL, signing_digest(key), NULL, key) == 1
+            && EVP_DigestSign(sign, signature, &n, message, sizeof(message)) == 1
+            && EVP_DigestVerifyInit(verify, NULL, signing_digest(key), NULL, X509_get0_pubkey(leaf)) == 1
+            && EVP_DigestVerify(verify, signature, n, message, sizeof(message)) == 1;
+}
+
+static int certificate_parse(Certificate *c, const char *chain_pem, size_t chain_size, const char **reterr_reason)
 {
     _cleanup_(x509_chain_freep) STACK_OF(X509) *chain = NULL;
     int r;
@@ -176,11 +184,6 @@ static int certificate_parse(Certificate *c, const char *key_pem, size_t key_siz
     chain = parse_chain(chain_pem, chain_size);
     if (!chain) {
         *reterr_reason = "is no chain of certificates in PEM";
-        return -EBADMSG;
-    }
-    c->key = parse_key(key_pem, key_size);
-    if (!c->key) {
-        *reterr_reason = "has no unencrypted private key in PEM";
         return -EBADMSG;
     }
     if (key_type_from_pkey(c->key, &c->key_type) < 0) {
@@ -196,6 +199,10 @@ static int certificate_parse(Certificate *c, const char *key_pem, size_t key_siz
         *reterr_reason = "has a private key that OpenSSL does not sign with";
         return r;
     }
+    if (!key_signs_for(c->key, sk_X509_value(chain, 0))) {
+        *reterr_reason = "has a private key whose signatures the certificate does not verify: it is damaged";
+        return -EBADMSG;
+    }
     r = certificate_set_leaf(c, sk_X509_value(chain, 0));
     if (r >= 0)
         r = chain_to_pem(chain, &c->pem, &c->pem_size);
@@ -204,8 +211,8 @@ static int certificate_parse(Certificate *c, const char *key_pem, size_t key_siz
     return r;
 }
 
-int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem,
-        size_t chain_size, const char **reterr_reason)
+int certificate_new(Certificate **ret, const char *name, EVP_PKEY *key, const char *chain_pem, size_t chain_size,
+        const char **reterr_reason)
 {
     _cleanup_(certificate_unrefp) Certificate *c = NULL;
     int r;
@@ -214,7 +221,7 @@ int certificate_new(Certificate **ret, const char *name, const char *key_pem, si
         *reterr_reason = "has a name with other characters than letters, digits, '.', '-' and '_'";
         return -EINVAL;
     }
-    if (key_size > CERTIFICATE_PEM_MAX || chain_size > CERTIFICATE_PEM_MAX) {
+    if (chain_size > CERTIFICATE_PEM_MAX) {
         *reterr_reason = "is too large";
         return -EFBIG;
     }
@@ -224,8 +231,10 @@ int certificate_new(Certificate **ret, const char *name, const char *key_pem, si
         return -ENOMEM;
     }
     c->n_ref = 1;
+    c->key = key;
+    (void) EVP_PKEY_up_ref(key);
     ERR_clear_error();
-    r = certificate_parse(c, key_pem, key_size, chain_pem, chain_size, reterr_reason);
+    r = certificate_parse(c, chain_pem, chain_size, reterr_reason);
     ERR_clear_error();
     if (r < 0)
         return r;

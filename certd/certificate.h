@@ -53,12 +53,13 @@ typedef struct Certificate {
     uint64_t not_before_usec, not_after_usec; /* since the epoch */
     bool self_signed;
     bool export_forbidden;
+    bool key_encrypted; /* in its file */
     char *request; /* PEM; NULL: none was made */
 } Certificate;
 
-/* From PEM; what is of another kind in either text is passed over, so both may be the same. -EBADMSG, -EKEYREJECTED (another
- * key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */
-int certificate_new(Certificate **ret, const char *name, const char *key_pem, size_t key_size, const char *chain_pem, size_t chain_size,
+/* The chain is PEM; what is of another kind in it is passed over. The key is counted, and tried: what it signs the leaf must verify.
+ * -EBADMSG, -EKEYREJECTED (another key's), -EOPNOTSUPP with *reterr_reason (static); -ENOMEM. */
+int certificate_new(Certificate **ret, const char *name, EVP_PKEY *key, const char *chain_pem, size_t chain_size,
         const char **reterr_reason);
 Certificate *certificate_ref(Certificate *c);
 Certificate *certificate_unref(Certificate *c);

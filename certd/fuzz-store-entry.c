@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any file of the store, and any chain beside it. What is read is written so that it is read again as the same. */
+/* Any file of the store, and any chain beside it. What is read is written so that it is read again as the same, every other time with
+ * its key encrypted. */
 
 #include "fuzz.h"
 #include "openssl-cleanup.h"
+#include "private-key.h"
 #include "store-entry.h"
+
+#define PASSPHRASE "corpus"
 
 static char *copy(const uint8_t *data, size_t size)
 {
@@ -21,7 +25,7 @@ static void check_certificate(const char *file, size_t size, Certificate **ret)
 {
     const char *reason = NULL;
 
-    if (store_entry_parse_certificate(ret, "entry", file, size, &reason) < 0)
+    if (store_entry_parse_certificate(ret, "entry", file, size, PASSPHRASE, &reason) < 0)
         FUZZ_CHECK(reason && !*ret);
 }
 
@@ -36,16 +40,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     long n;
 
     check_certificate(file, size, &before);
-    if (store_entry_parse(&e, file, size, file, size, &reason) < 0) {
+    if (store_entry_parse(&e, file, size, file, size, PASSPHRASE, &reason) < 0) {
         FUZZ_CHECK(reason && !e.key && !before);
         return 0;
     }
     FUZZ_CHECK(before && e.key && sk_X509_num(e.chain) > 0 && sk_X509_num(e.chain) <= CERTIFICATE_CHAIN_MAX);
-    if (store_entry_format(&e, &bio) < 0)
+    if (store_entry_format(&e, size % 2 ? PASSPHRASE : NULL, &bio) < 0)
         return 0;
     n = BIO_get_mem_data(bio, &text);
     written = copy((const uint8_t *) text, (size_t) n);
     check_certificate(written, (size_t) n, &after);
-    FUZZ_CHECK(after && certificate_equal(before, after));
+    FUZZ_CHECK(after && certificate_equal(before, after) && after->key_encrypted == size % 2);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 
 #include "openssl-cleanup.h"
+#include "private-key.h"
 
 #define EXPORT_FORBIDDEN "Export: forbidden"
 
@@ -45,8 +46,10 @@ static X509_REQ *parse_request(const char *file, size_t size)
     return request;
 }
 
-int store_entry_parse_certificate(Certificate **ret, const char *name, const char *file, size_t size, const char **reterr_reason)
+int store_entry_parse_certificate(Certificate **ret, const char *name, const char *file, size_t size, const char *passphrase,
+        const char **reterr_reason)
 {
+    _cleanup_(evp_pkey_freep) EVP_PKEY *key = NULL;
     _cleanup_(request_freep) X509_REQ *request = NULL;
     _cleanup_(certificate_unrefp) Certificate *c = NULL;
     _cleanup_(bio_freep) BIO *bio = NULL;
@@ -54,9 +57,12 @@ int store_entry_parse_certificate(Certificate **ret, const char *name, const cha
     long n;
     int r;
 
-    r = certificate_new(&c, name, file, size, file, size, reterr_reason);
+    r = private_key_read(file, size, passphrase, &key, reterr_reason);
+    if (r >= 0)
+        r = certificate_new(&c, name, key, file, size, reterr_reason);
     if (r < 0)
         return r;
+    c->key_encrypted = private_key_is_encrypted(file);
     c->export_forbidden = has_line(file, EXPORT_FORBIDDEN);
     request = parse_request(file, size);
     if (request) {
@@ -73,7 +79,7 @@ int store_entry_parse_certificate(Certificate **ret, const char *name, const cha
     return 0;
 }
 
-int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char *chain, size_t chain_size,
+int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char *chain, size_t chain_size, const char *passphrase,
         const char **reterr_reason)
 {
     _cleanup_(store_entry_done) StoreEntry e = {};
@@ -81,8 +87,10 @@ int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char
     _cleanup_(certificate_unrefp) Certificate *c = NULL;
     int r;
 
+    r = private_key_read(file, size, passphrase, &e.key, reterr_reason);
     /* It checks everything. */
-    r = certificate_new(&c, "entry", file, size, chain, chain_size, reterr_reason);
+    if (r >= 0)
+        r = certificate_new(&c, "entry", e.key, chain, chain_size, reterr_reason);
     if (r < 0)
         return r;
     *reterr_reason = "does not fit into memory";
@@ -96,8 +104,6 @@ int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char
             return -ENOMEM;
         }
     ERR_clear_error();
-    e.key = c->key;
-    (void) EVP_PKEY_up_ref(e.key);
     e.request = parse_request(file, size);
     e.export_forbidden = has_line(file, EXPORT_FORBIDDEN);
     *ret = e;
@@ -105,13 +111,12 @@ int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char
     return 0;
 }
 
-int store_entry_format(const StoreEntry *e, BIO **ret)
+int store_entry_format(const StoreEntry *e, const char *passphrase, BIO **ret)
 {
     _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_secmem());
     char *data;
 
-    if (!bio || (e->export_forbidden && BIO_puts(bio, EXPORT_FORBIDDEN "\n") <= 0)
-            || PEM_write_bio_PKCS8PrivateKey(bio, e->key, NULL, NULL, 0, NULL, NULL) != 1)
+    if (!bio || (e->export_forbidden && BIO_puts(bio, EXPORT_FORBIDDEN "\n") <= 0) || private_key_write(bio, e->key, passphrase) < 0)
         return -ENOMEM;
     for (int i = 0; i < sk_X509_num(e->chain); i++)
         if (PEM_write_bio_X509(bio, sk_X509_value(e->chain, i)) != 1)

@@ -2,7 +2,7 @@
 #pragma once
 
 /* What the store has of a certificate, as one file, so that one rename(2) changes all of it: lines of text ("Export:
- * forbidden"), the private key, the chain with the leaf first, the last request; in PEM, which passes over such text. Pure. */
+ * forbidden"), the private key (private-key.h), the chain with the leaf first, the last request; in PEM, which passes over such text. Pure. */
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -20,11 +20,14 @@ typedef struct StoreEntry {
 /* Leaves e empty. */
 void store_entry_done(StoreEntry *e);
 
-/* Both leave the result untouched and say why (static) on failure; errors of certificate_new(). Texts are NUL-ended at their
- * size. The former takes all but the chain from file. */
-int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char *chain, size_t chain_size,
+/* Both leave the result untouched and say why (static) on failure; errors of private_key_read() and certificate_new(). Texts are
+ * NUL-ended at their size. passphrase: for a key that is encrypted, NULL if there is none. The former takes all but the chain from
+ * file. */
+int store_entry_parse(StoreEntry *ret, const char *file, size_t size, const char *chain, size_t chain_size, const char *passphrase,
         const char **reterr_reason);
-int store_entry_parse_certificate(Certificate **ret, const char *name, const char *file, size_t size, const char **reterr_reason);
+int store_entry_parse_certificate(Certificate **ret, const char *name, const char *file, size_t size, const char *passphrase,
+        const char **reterr_reason);
 
-/* The text of the file in secure memory, for BIO_get_mem_data(). -EFBIG if it would be too large to be read again. */
-int store_entry_format(const StoreEntry *e, BIO **ret);
+/* The text of the file in secure memory, for BIO_get_mem_data(); the key is encrypted unless passphrase is NULL. -EFBIG if it would
+ * be too large to be read again. */
+int store_entry_format(const StoreEntry *e, const char *passphrase, BIO **ret);

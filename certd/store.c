@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store on disk. All access goes through the directory's descriptor, so that it works in the sandbox and nobody can move the
- * store away from under certd. Key bytes pass through secure memory only. */
+/* The store: what its files (store-file.h) mean (store-entry.h), and what of them is in memory. It must never write a plain key
+ * when it has a passphrase, nor go on with a part of what there is. */
 
 #include "store.h"
 
@@ -13,15 +13,17 @@
 
 #include "openssl-cleanup.h"
 #include "secure-memory.h"
+#include "store-file.h"
 
 #define RETIRED_MAX 64
-#define KEY_SUFFIX ".key"
-#define CERTIFICATE_SUFFIX ".crt"
-#define ENTRY_SUFFIX ".pem"
-#define TEMPORARY_SUFFIX ".tmp"
+
+typedef struct Item {
+    Certificate *certificate;
+    StoreFileStamp stamp; /* of its file */
+} Item;
 
 typedef struct CertificateList {
-    Certificate **items;
+    Item *items;
     size_t n;
 } CertificateList;
 
@@ -32,6 +34,7 @@ typedef struct Retired {
 
 struct Store {
     int dir_fd;
+    char *passphrase; /* of the keys on disk, in secure memory; NULL: they are plain */
     pthread_mutex_t lock; /* over the files */
     CertificateList list;
     Retired retired[RETIRED_MAX]; /* newest first; unused ones are NULL */
@@ -67,7 +70,7 @@ static pthread_mutex_t *lock_files(Store *s)
 static void list_done(CertificateList *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        certificate_unref(l->items[i]);
+        certificate_unref(l->items[i].certificate);
     free(l->items);
     *l = (CertificateList) {};
 }
@@ -92,6 +95,12 @@ int store_new(Store **ret, const char *path)
     return 0;
 }
 
+void store_set_passphrase(Store *s, char *passphrase)
+{
+    secure_freep(&s->passphrase);
+    s->passphrase = passphrase;
+}
+
 Store *store_free(Store *s)
 {
     if (!s)
@@ -100,6 +109,7 @@ Store *store_free(Store *s)
     for (size_t i = 0; i < RETIRED_MAX; i++)
         certificate_unref(s->retired[i].certificate);
     (void) close_fd(s->dir_fd);
+    secure_freep(&s->passphrase);
     (void) pthread_mutex_destroy(&s->lock);
     free(s);
     return NULL;
@@ -110,192 +120,98 @@ int store_dir_fd(const Store *s)
     return s->dir_fd;
 }
 
-/* ---- reading ---- */
-
-static int reason_set(char **reterr_reason, const char *name, const char *suffix, const char *reason)
-{
-    if (asprintf(reterr_reason, "%s%s %s", name, suffix, reason) < 0)
-        *reterr_reason = NULL;
-    return 0;
-}
-
-/* Reads a whole file into secure memory, whether it needs that or not. *ret is for secure_freep(). */
-static int read_file(int dir_fd, const char *name, const char *suffix, bool private_file, char **ret, size_t *ret_size,
-        char **reterr_reason)
-{
-    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)];
-    _cleanup_close_ int fd = -EBADF;
-    _cleanup_(secure_freep) char *buffer = NULL;
-    size_t done = 0;
-    struct stat st;
-    int r;
-
-    (void) snprintf(file, sizeof(file), "%s%s", name, suffix);
-    fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        r = negative_errno();
-        (void) reason_set(reterr_reason, name, suffix,
-                r == -ENOENT           ? "is missing"
-                        : r == -EACCES ? "is not readable by certd"
-                                       : "cannot be opened");
-        return r;
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size > CERTIFICATE_PEM_MAX) {
-        (void) reason_set(reterr_reason, name, suffix, S_ISREG(st.st_mode) ? "is too large" : "is no regular file");
-        return -EFBIG;
-    }
-    if (private_file && st.st_mode & (S_IRWXG | S_IRWXO)) {
-        (void) reason_set(reterr_reason, name, suffix, "is accessible to others; it must have mode 0600");
-        return -EPERM;
-    }
-    buffer = secure_malloc((size_t) st.st_size + 1);
-    if (!buffer) {
-        (void) reason_set(reterr_reason, name, suffix, "does not fit into the memory for keys");
-        return -ENOMEM;
-    }
-    while (done < (size_t) st.st_size) {
-        ssize_t n = read(fd, buffer + done, (size_t) st.st_size - done);
-
-        if (n < 0) {
-            (void) reason_set(reterr_reason, name, suffix, "cannot be read");
-            return negative_errno();
-        }
-        if (n == 0)
-            break;
-        done += (size_t) n;
-    }
-    buffer[done] = '\0';
-    *ret = TAKE_PTR(buffer);
-    *ret_size = done;
-    return 0;
-}
-
-static bool file_exists(int dir_fd, const char *name, const char *suffix)
-{
-    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)];
-    struct stat st;
-
-    (void) snprintf(file, sizeof(file), "%s%s", name, suffix);
-    return fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* ---- writing ---- */
-
-static void remove_file(int dir_fd, const char *name, const char *suffix)
-{
-    char file[CERTIFICATE_NAME_MAX + sizeof(KEY_SUFFIX)];
-
-    (void) snprintf(file, sizeof(file), "%s%s", name, suffix);
-    (void) unlinkat(dir_fd, file, 0);
-}
-
-/* Old or new, never a part: a temporary file, made durable, takes the name's place, and the directory is made durable, too. */
-static int write_entry(int dir_fd, const char *name, const char *data, size_t size)
-{
-    char file[CERTIFICATE_NAME_MAX + sizeof(ENTRY_SUFFIX)];
-    char temporary[CERTIFICATE_NAME_MAX + sizeof("." ENTRY_SUFFIX TEMPORARY_SUFFIX)];
-    _cleanup_close_ int fd = -EBADF;
-    int r = 0;
-
-    (void) snprintf(file, sizeof(file), "%s" ENTRY_SUFFIX, name);
-    (void) snprintf(temporary, sizeof(temporary), ".%s" ENTRY_SUFFIX TEMPORARY_SUFFIX, name);
-    (void) unlinkat(dir_fd, temporary, 0);
-    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return negative_errno();
-    for (size_t done = 0; r >= 0 && done < size;) {
-        ssize_t n = write(fd, data + done, size - done);
-
-        if (n < 0)
-            r = negative_errno();
-        else
-            done += (size_t) n;
-    }
-    if (r >= 0 && (fsync(fd) < 0 || renameat(dir_fd, temporary, dir_fd, file) < 0))
-        r = negative_errno();
-    if (r < 0) {
-        (void) unlinkat(dir_fd, temporary, 0);
-        return r;
-    }
-    if (fsync(dir_fd) < 0)
-        return negative_errno();
-    /* What it replaces in another form, the key first: a certificate without one belongs to the key of the file just written. */
-    if (file_exists(dir_fd, name, CERTIFICATE_SUFFIX)) {
-        remove_file(dir_fd, name, KEY_SUFFIX);
-        remove_file(dir_fd, name, CERTIFICATE_SUFFIX);
-        return fsync(dir_fd) < 0 ? negative_errno() : 0;
-    }
-    return 0;
-}
-
 /* ---- loading ---- */
 
 /* The chain of NAME.crt with the key that is in file. */
-static int merge_chain(const char *name, const char *file, size_t size, const char *chain, size_t chain_size, BIO **ret,
+static int merge_chain(const Store *s, const char *name, const char *file, size_t size, const char *chain, size_t chain_size, BIO **ret,
         char **reterr_reason)
 {
     _cleanup_(store_entry_done) StoreEntry e = {};
     const char *reason = "does not fit into memory";
     int r;
 
-    r = store_entry_parse(&e, file, size, chain, chain_size, &reason);
+    r = store_entry_parse(&e, file, size, chain, chain_size, s->passphrase, &reason);
     if (r >= 0)
-        r = store_entry_format(&e, ret);
+        r = store_entry_format(&e, s->passphrase, ret);
     if (r < 0)
-        (void) reason_set(reterr_reason, name, "", reason);
+        *reterr_reason = store_file_reason(name, "", reason);
     return r;
 }
 
 /* NAME.crt with NAME.key, or with the key of NAME.pem, becomes NAME.pem. When that cannot be written, the files stay and are
- * read again the next time. */
-static int take_over(int dir_fd, const char *name, BIO **ret, char **reterr_reason)
+ * read again the next time: 0. */
+static int take_over(Store *s, const char *name, BIO **ret, char **reterr_reason)
 {
-    bool renewed = !file_exists(dir_fd, name, KEY_SUFFIX) && file_exists(dir_fd, name, ENTRY_SUFFIX);
+    bool renewed = !store_file_exists(s->dir_fd, name, KEY_SUFFIX) && store_file_exists(s->dir_fd, name, ENTRY_SUFFIX);
     _cleanup_(secure_freep) char *file = NULL, *chain = NULL;
     size_t size = 0, chain_size = 0;
     char *text;
     long n;
     int r;
 
-    r = read_file(dir_fd, name, CERTIFICATE_SUFFIX, false, &chain, &chain_size, reterr_reason);
+    r = store_file_read(s->dir_fd, name, CERTIFICATE_SUFFIX, false, &chain, &chain_size, reterr_reason);
     if (r < 0)
         return r;
-    r = read_file(dir_fd, name, renewed ? ENTRY_SUFFIX : KEY_SUFFIX, true, &file, &size, reterr_reason);
+    r = store_file_read(s->dir_fd, name, renewed ? ENTRY_SUFFIX : KEY_SUFFIX, true, &file, &size, reterr_reason);
     if (r < 0)
         return r;
-    r = merge_chain(name, file, size, chain, chain_size, ret, reterr_reason);
+    r = merge_chain(s, name, file, size, chain, chain_size, ret, reterr_reason);
     if (r < 0)
         return r;
     n = BIO_get_mem_data(*ret, &text);
-    (void) write_entry(dir_fd, name, text, (size_t) n);
-    return 0;
+    return store_file_replace(s->dir_fd, name, text, (size_t) n, s->passphrase) >= 0;
 }
 
-static int load_one(int dir_fd, const char *name, Certificate **ret, char **reterr_reason)
+/* A file whose key is plain, from before there was a passphrase, is written anew; if it cannot be, it stays as it is. */
+static void encrypt(const Store *s, const char *name, const char *text, size_t size, Certificate *c)
 {
+    _cleanup_(store_entry_done) StoreEntry e = {};
+    _cleanup_(bio_freep) BIO *bio = NULL;
+    const char *reason;
+    char *data;
+    long n;
+
+    if (store_entry_parse(&e, text, size, text, size, s->passphrase, &reason) < 0 || store_entry_format(&e, s->passphrase, &bio) < 0)
+        return;
+    n = BIO_get_mem_data(bio, &data);
+    c->key_encrypted = store_file_replace(s->dir_fd, name, data, (size_t) n, true) >= 0;
+}
+
+static int load_one(Store *s, const char *name, Certificate **ret, char **reterr_reason)
+{
+    _cleanup_(certificate_unrefp) Certificate *c = NULL;
     _cleanup_(secure_freep) char *file = NULL;
     _cleanup_(bio_freep) BIO *bio = NULL;
+    bool pair = store_file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX), in_place = true;
     const char *reason = NULL;
     size_t size = 0;
     char *text;
     int r;
 
-    if (file_exists(dir_fd, name, CERTIFICATE_SUFFIX)) {
-        r = take_over(dir_fd, name, &bio, reterr_reason);
+    if (pair) {
+        r = take_over(s, name, &bio, reterr_reason);
         if (r < 0)
             return r;
+        in_place = r > 0;
         (void) BIO_write(bio, "", 1); /* the NUL at the end */
         size = (size_t) BIO_get_mem_data(bio, &text) - 1;
     } else {
-        r = read_file(dir_fd, name, ENTRY_SUFFIX, true, &file, &size, reterr_reason);
+        r = store_file_read(s->dir_fd, name, ENTRY_SUFFIX, true, &file, &size, reterr_reason);
         if (r < 0)
             return r;
         text = file;
     }
-    r = store_entry_parse_certificate(ret, name, text, size, &reason);
-    if (r < 0)
-        (void) reason_set(reterr_reason, name, "", reason);
-    return r;
+    r = store_entry_parse_certificate(&c, name, text, size, s->passphrase, &reason);
+    if (r < 0) {
+        *reterr_reason = store_file_reason(name, pair ? "" : ENTRY_SUFFIX, reason);
+        return r;
+    }
+    if (!in_place)
+        c->key_encrypted = false;
+    else if (s->passphrase && !c->key_encrypted)
+        encrypt(s, name, text, size, c);
+    *ret = TAKE_PTR(c);
+    return 0;
 }
 
 static bool has_suffix(const char *s, const char *suffix, size_t *ret_stem)
@@ -308,40 +224,71 @@ static bool has_suffix(const char *s, const char *suffix, size_t *ret_stem)
     return true;
 }
 
-static Certificate *list_find(const CertificateList *l, const char *name)
+static Item *list_find_item(const CertificateList *l, const char *name)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (streq(l->items[i]->name, name))
-            return l->items[i];
+        if (streq(l->items[i].certificate->name, name))
+            return &l->items[i];
     return NULL;
+}
+
+static Certificate *list_find(const CertificateList *l, const char *name)
+{
+    const Item *item = list_find_item(l, name);
+
+    return item ? item->certificate : NULL;
 }
 
 static int compare(const void *a, const void *b)
 {
-    return strcmp((*(Certificate *const *) a)->name, (*(Certificate *const *) b)->name);
+    return strcmp(((const Item *) a)->certificate->name, ((const Item *) b)->certificate->name);
 }
 
-static int list_add(CertificateList *l, Certificate *c)
+static int list_add(CertificateList *l, Item item)
 {
-    Certificate **items = reallocarray(l->items, l->n + 1, sizeof(Certificate *));
+    Item *items = reallocarray(l->items, l->n + 1, sizeof(Item));
 
     if (!items)
         return -ENOMEM;
     l->items = items;
-    l->items[l->n++] = c;
+    l->items[l->n++] = item;
     return 0;
 }
 
-static int load_entry(int dir_fd, CertificateList *l, const char *file, char **reterr_reason)
+/* What has not changed since it was read is not read again: decrypting a key takes a millisecond. */
+static int load_or_keep(Store *s, const char *name, Item *ret, char **reterr_reason)
 {
-    _cleanup_(certificate_unrefp) Certificate *c = NULL;
+    Item item = {.stamp = store_file_stamp(s->dir_fd, name, ENTRY_SUFFIX)};
+    const Item *old = list_find_item(&s->list, name);
+    int r;
+
+    if (old && store_file_stamp_equal(&old->stamp, &item.stamp) && !store_file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX)
+            && (old->certificate->key_encrypted || !s->passphrase))
+        item.certificate = certificate_ref(old->certificate);
+    else {
+        r = load_one(s, name, &item.certificate, reterr_reason);
+        if (r < 0)
+            return r;
+        if (old && certificate_equal(old->certificate, item.certificate)
+                && old->certificate->key_encrypted == item.certificate->key_encrypted) {
+            certificate_unref(item.certificate);
+            item.certificate = certificate_ref(old->certificate);
+        }
+    }
+    *ret = item;
+    return 0;
+}
+
+static int load_entry(Store *s, CertificateList *l, const char *file, char **reterr_reason)
+{
     char name[CERTIFICATE_NAME_MAX + 1];
+    Item item = {};
     size_t stem;
     int r;
 
-    /* What an interrupted store_write() left behind. */
+    /* What an interrupted change left behind. */
     if (file[0] == '.' && has_suffix(file, TEMPORARY_SUFFIX, &stem)) {
-        (void) unlinkat(dir_fd, file, 0);
+        (void) unlinkat(s->dir_fd, file, 0);
         return 0;
     }
     if ((!has_suffix(file, ENTRY_SUFFIX, &stem) && !has_suffix(file, CERTIFICATE_SUFFIX, &stem)) || stem > CERTIFICATE_NAME_MAX)
@@ -351,20 +298,19 @@ static int load_entry(int dir_fd, CertificateList *l, const char *file, char **r
     if (!certificate_name_valid(name) || list_find(l, name))
         return 0;
     if (l->n >= STORE_CERTIFICATES_MAX) {
-        (void) reason_set(reterr_reason, name, "", "is one certificate too many");
+        *reterr_reason = store_file_reason(name, "", "is one certificate too many");
         return -E2BIG;
     }
-    r = load_one(dir_fd, name, &c, reterr_reason);
+    r = load_or_keep(s, name, &item, reterr_reason);
     if (r < 0)
         return r;
-    r = list_add(l, c);
+    r = list_add(l, item);
     if (r < 0)
-        return r;
-    (void) TAKE_PTR(c);
-    return 0;
+        certificate_unref(item.certificate);
+    return r;
 }
 
-static int load_list(int dir_fd, CertificateList *l, char **reterr_reason)
+static int load_list(Store *s, CertificateList *l, char **reterr_reason)
 {
     _cleanup_(closedirp) DIR *dir = NULL;
     _cleanup_close_ int fd = -EBADF;
@@ -372,7 +318,7 @@ static int load_list(int dir_fd, CertificateList *l, char **reterr_reason)
     int r;
 
     /* Not a duplicate of dir_fd: that would share its position. */
-    fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return negative_errno();
     dir = fdopendir(fd);
@@ -380,14 +326,14 @@ static int load_list(int dir_fd, CertificateList *l, char **reterr_reason)
         return negative_errno();
     (void) TAKE_FD(fd);
     while ((errno = 0, entry = readdir(dir))) {
-        r = load_entry(dir_fd, l, entry->d_name, reterr_reason);
+        r = load_entry(s, l, entry->d_name, reterr_reason);
         if (r < 0)
             return r;
     }
     if (errno > 0)
         return negative_errno();
     if (l->n > 1)
-        qsort(l->items, l->n, sizeof(Certificate *), compare);
+        qsort(l->items, l->n, sizeof(Item), compare);
     return 0;
 }
 
@@ -417,8 +363,8 @@ static void store_forget(Store *s, const char *name)
 static bool is_renamed(const Certificate *c, const CertificateList *before, const CertificateList *now)
 {
     for (size_t i = 0; i < now->n; i++)
-        if (memcmp(now->items[i]->spki_sha256, c->spki_sha256, sizeof(c->spki_sha256)) == 0
-                && !list_find(before, now->items[i]->name))
+        if (memcmp(now->items[i].certificate->spki_sha256, c->spki_sha256, sizeof(c->spki_sha256)) == 0
+                && !list_find(before, now->items[i].certificate->name))
             return true;
     return false;
 }
@@ -428,7 +374,7 @@ static bool list_equal(const CertificateList *a, const CertificateList *b)
     if (a->n != b->n)
         return false;
     for (size_t i = 0; i < a->n; i++)
-        if (!certificate_equal(a->items[i], b->items[i]))
+        if (!certificate_equal(a->items[i].certificate, b->items[i].certificate))
             return false;
     return true;
 }
@@ -437,7 +383,7 @@ static int load_files(Store *s, CertificateList *l, char **reterr_reason)
 {
     _cleanup_unlock_ pthread_mutex_t *lock = lock_files(s);
 
-    return load_list(s->dir_fd, l, reterr_reason);
+    return load_list(s, l, reterr_reason);
 }
 
 int store_load(Store *s, char **reterr_reason)
@@ -448,20 +394,31 @@ int store_load(Store *s, char **reterr_reason)
     r = load_files(s, &fresh, reterr_reason);
     if (r < 0)
         return r;
-    if (list_equal(&fresh, &s->list))
-        return 0;
     old = s->list;
     s->list = fresh;
     fresh = (CertificateList) {};
     for (size_t i = 0; i < old.n; i++) {
-        Certificate *c = old.items[i], *now = list_find(&s->list, c->name);
+        Certificate *c = old.items[i].certificate, *now = list_find(&s->list, c->name);
 
         if (!now)
             store_forget(s, c->name);
         if (now ? memcmp(now->spki_sha256, c->spki_sha256, sizeof(c->spki_sha256)) != 0 : is_renamed(c, &old, &s->list))
             store_retire(s, c);
     }
-    return 1;
+    return !list_equal(&s->list, &old);
+}
+
+bool store_has_passphrase(const Store *s)
+{
+    return s->passphrase;
+}
+
+bool store_keys_encrypted(const Store *s)
+{
+    for (size_t i = 0; i < s->list.n; i++)
+        if (!s->list.items[i].certificate->key_encrypted)
+            return false;
+    return s->passphrase;
 }
 
 Certificate *store_find(const Store *s, const char *name)
@@ -488,14 +445,14 @@ Certificate *store_find_key(const Store *s, const char *name, const uint8_t spki
 
 Certificate *store_get(const Store *s, size_t i)
 {
-    return i < s->list.n ? s->list.items[i] : NULL;
+    return i < s->list.n ? s->list.items[i].certificate : NULL;
 }
 
 /* ---- changes on disk ---- */
 
 static bool entry_exists(const Store *s, const char *name)
 {
-    return file_exists(s->dir_fd, name, ENTRY_SUFFIX) || file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX);
+    return store_file_exists(s->dir_fd, name, ENTRY_SUFFIX) || store_file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX);
 }
 
 bool store_exists(Store *s, const char *name)
@@ -517,10 +474,10 @@ static int settle(Store *s, const char *name, const char **reterr_reason)
         return -ENOENT;
     }
     *reterr_reason = "the store cannot be read";
-    r = load_one(s->dir_fd, name, &c, &reason);
+    r = load_one(s, name, &c, &reason);
     if (r < 0)
         return r;
-    return file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX) ? -EIO : 0;
+    return store_file_exists(s->dir_fd, name, CERTIFICATE_SUFFIX) ? -EIO : 0;
 }
 
 int store_read(Store *s, const char *name, StoreEntry *ret, const char **reterr_reason)
@@ -534,8 +491,8 @@ int store_read(Store *s, const char *name, StoreEntry *ret, const char **reterr_
     r = settle(s, name, reterr_reason);
     if (r < 0)
         return r;
-    r = read_file(s->dir_fd, name, ENTRY_SUFFIX, true, &file, &size, &reason);
-    return r < 0 ? r : store_entry_parse(ret, file, size, file, size, reterr_reason);
+    r = store_file_read(s->dir_fd, name, ENTRY_SUFFIX, true, &file, &size, &reason);
+    return r < 0 ? r : store_entry_parse(ret, file, size, file, size, s->passphrase, reterr_reason);
 }
 
 /* A store that is full could be written, but not be read any more. */
@@ -586,17 +543,17 @@ int store_put(Store *s, const char *name, const StoreEntry *e, StorePut mode, co
         return -E2BIG;
     }
     *reterr_reason = "it is too large";
-    r = store_entry_format(e, &bio);
+    r = store_entry_format(e, s->passphrase, &bio);
     if (r < 0)
         return r;
     (void) BIO_write(bio, "", 1);
     size = (size_t) BIO_get_mem_data(bio, &text) - 1;
     /* Nothing is ever written that could not be read. */
-    r = store_entry_parse_certificate(&c, name, text, size, reterr_reason);
+    r = store_entry_parse_certificate(&c, name, text, size, s->passphrase, reterr_reason);
     if (r < 0)
         return r;
     *reterr_reason = "the store cannot be written";
-    return write_entry(s->dir_fd, name, text, size);
+    return store_file_replace(s->dir_fd, name, text, size, false);
 }
 
 int store_rename(Store *s, const char *from, const char *to, const char **reterr_reason)

@@ -19,6 +19,9 @@ typedef struct Store Store;
 /* Opens the directory, which must be this user's alone. */
 int store_new(Store **ret, const char *path);
 Store *store_free(Store *s);
+/* Before the first store_load(): keys are encrypted with it from now on, those that are plain on disk when they are read. From
+ * secure_malloc(), handed over; NULL: keys are written plain. */
+void store_set_passphrase(Store *s, char *passphrase);
 DEFINE_CLEANUP(Store, store_free);
 
 /* Reads all anew. Returns 1 if something changed, 0 if not; on failure the store is as before and *reterr_reason says which file
@@ -33,7 +36,9 @@ Certificate *store_find(const Store *s, const char *name);
 Certificate *store_find_key(const Store *s, const char *name, const uint8_t spki_sha256[32]);
 /* The directory, for what else certd keeps in it; the store's. */
 int store_dir_fd(const Store *s);
-
+bool store_has_passphrase(const Store *s);
+/* Each key of the store is encrypted on disk, and the next one will be. */
+bool store_keys_encrypted(const Store *s);
 /* Sorted by name: pass i from 0 until it returns NULL. */
 Certificate *store_get(const Store *s, size_t i);
 

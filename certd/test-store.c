@@ -287,14 +287,15 @@ static void test_wrong(void **state)
     assert_int_equal(load(p), 1);
     pem = strdup(store_find(p->store, DEMONSTRATION_NAME)->pem);
 
+    assert_int_equal(demo_certificate_make("b.example", &key, &x), 0);
     put(p, "b.crt", "nothing\n", 0644);
     assert_refused(p, "b.key is missing");
     put(p, "b.key", "nothing\n", 0600);
+    assert_refused(p, "b has no unencrypted private key");
+    put_key(p, "b.key", key);
     assert_refused(p, "b is no chain of certificates");
     put(p, "b.crt", pem, 0644);
-    assert_refused(p, "b has no unencrypted private key");
 
-    assert_int_equal(demo_certificate_make("b.example", &key, &x), 0);
     other = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     assert_int_equal(store_write(p->store, "b", other, x), -EKEYREJECTED);
     put_key(p, "b.key", other);

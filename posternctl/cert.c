@@ -147,6 +147,7 @@ static const TableColumn show_columns[] = {
     {"Key bits", "KeyBits"},
     {"Chain length", "ChainLength"},
     {"Request pending", "RequestPending"},
+    {"Key encrypted", "KeyEncrypted"},
     {"Export forbidden", "ExportForbidden"},
     {"SHA-256", "FingerprintSHA256"},
     {"SHA-1", "FingerprintSHA1"},

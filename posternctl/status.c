@@ -217,6 +217,22 @@ static int judge_certificates(Status *s)
     return r;
 }
 
+/* A certd that does not tell is not judged. */
+static int judge_keys(Status *s)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < s->n_daemons; i++) {
+        json_object *encrypted = s->daemons[i].service == &service_certd
+                ? json_object_object_get(s->daemons[i].description, "KeysEncrypted")
+                : NULL;
+
+        if (json_object_is_type(encrypted, json_type_boolean) && !json_object_get_boolean(encrypted))
+            r = warn(s, "private keys are not encrypted on disk: journalctl -u postern-certd-key -u postern-certd says why");
+    }
+    return r;
+}
+
 static int status_read(Status *s, BusConnection *bus, Failure *failure)
 {
     int r = 0;
@@ -237,6 +253,8 @@ static int status_read(Status *s, BusConnection *bus, Failure *failure)
     }
     if (r >= 0)
         r = judge_daemons(s);
+    if (r >= 0)
+        r = judge_keys(s);
     return r < 0 ? r : judge_certificates(s);
 }
 
@@ -358,6 +376,17 @@ static void show_queue(const Status *s, const Output *o)
     }
 }
 
+static void show_keys(const Status *s, const Output *o)
+{
+    for (size_t i = 0; i < s->n_daemons; i++) {
+        json_object *d = s->daemons[i].description, *encrypted = d ? json_object_object_get(d, "KeysEncrypted") : NULL;
+
+        if (s->daemons[i].service == &service_certd && json_object_is_type(encrypted, json_type_boolean))
+            (void) fprintf(o->file, "\n%sPrivate keys:%s %s\n", output_colour(o, COLOUR_BOLD), output_colour(o, COLOUR_NONE),
+                    json_object_get_boolean(encrypted) ? "encrypted on disk" : "not encrypted on disk");
+    }
+}
+
 static void show_warnings(const Status *s, const Output *o)
 {
     for (size_t i = 0; i < json_object_array_length(s->warnings); i++) {
@@ -384,6 +413,7 @@ static int status_show(const Status *s, const Output *o)
         (void) fputc('\n', o->file);
         r = table_show(s->certificates, o);
     }
+    show_keys(s, o);
     show_warnings(s, o);
     return r;
 }

@@ -2,8 +2,11 @@
 """Which processes have a private key in their memory: looks at all of it, as only root can."""
 
 import base64
+import pathlib
 import re
 import subprocess
+
+CREDENTIAL = "/etc/credstore.encrypted/postern-certd-key"
 
 
 def regions(pid):
@@ -35,6 +38,21 @@ def key_forms(pem):
     whole = base64.b64encode(scalar)
     return {"big-endian": scalar, "little-endian": scalar[::-1], "hexadecimal": scalar.hex().encode(),
             "PEM": max(lines, key=len).encode(), "base64": whole[:40]}
+
+
+def stored_keys(host):
+    """The files of certd's store that have a key."""
+    return host.run("grep -rlE 'PRIVATE KEY-----' /var/lib/postern/certd").stdout.split()
+
+
+def passphrase(host):
+    """What keys are encrypted with on a host, as its root gets it."""
+    return host.run(["systemd-creds", "decrypt", f"--name={pathlib.Path(CREDENTIAL).name}", CREDENTIAL, "-"]).stdout
+
+
+def decrypted(host, file):
+    """The key of a file of the store, as an administrator gets it back."""
+    return host.run(["openssl", "pkey", "-passin", "stdin", "-in", file], input=passphrase(host)).stdout
 
 
 def holders(gate, forms, unit):

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from lab import gateway, plain_message, send
-from lab.memory import holders, key_forms
+from lab.memory import decrypted, holders, key_forms, stored_keys
 from lab.node import wait_until
 
 # As in lib/catalog-ids.h.
@@ -68,7 +68,7 @@ def test_a_server_that_requires_a_certificate_gets_certds(lab, dns, gate, outgoi
     assert (entry["POSTERN_TLS_VERSION"], entry["POSTERN_TLS_RESULT"]) == (version, "dane")
 
     # whose key is in certd and in no process of deliverd.
-    forms = key_forms(gate.read(gate.run("grep -rl 'PRIVATE KEY' /var/lib/postern/certd").stdout.split()[0]))
+    forms = key_forms(decrypted(gate, stored_keys(gate)[0]))
     assert holders(gate, forms, "postern-certd.service")
     assert holders(gate, forms, "postern-deliverd.service") == set()
 
