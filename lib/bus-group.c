@@ -137,6 +137,14 @@ int bus_group_new(BusGroup **ret, sd_event *event)
     return 0;
 }
 
+int bus_group_set_priority(BusGroup *g, int64_t priority)
+{
+    int r;
+
+    r = sd_event_source_set_priority(g->io, priority);
+    return r < 0 ? r : sd_event_source_set_priority(g->timer, priority);
+}
+
 BusGroup *bus_group_free(BusGroup *g)
 {
     if (!g)

@@ -17,6 +17,9 @@ int bus_group_new(BusGroup **ret, sd_event *event);
 BusGroup *bus_group_free(BusGroup *g);
 DEFINE_CLEANUP(BusGroup, bus_group_free);
 
+/* As sd_event_source_set_priority(), of all its members together. Right after bus_group_new(). */
+int bus_group_set_priority(BusGroup *g, int64_t priority);
+
 /* From now on the group drives bus, which is started and attached to no event loop. fd: a second descriptor of its socket, which
  * stays open and the caller's as long as the member does. failed: the connection cannot go on, and nothing will be processed
  * any more; it may free the member. */

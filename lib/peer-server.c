@@ -236,16 +236,6 @@ static const char *server_refuses(const PeerServer *s, uid_t uid, RoleMask roles
     return NULL;
 }
 
-static int caller_set_priority(PeerCaller *c)
-{
-    int r;
-
-    if (c->server->admission.priority == SD_EVENT_PRIORITY_NORMAL)
-        return 0;
-    r = sd_bus_detach_event(c->bus);
-    return r < 0 ? r : sd_bus_attach_event(c->bus, c->server->event, c->server->admission.priority);
-}
-
 static int caller_new(PeerServer *s, int fd, uid_t uid, RoleMask roles)
 {
     _cleanup_close_ int owned = fd;
@@ -262,9 +252,6 @@ static int caller_new(PeerServer *s, int fd, uid_t uid, RoleMask roles)
     if (c->watch_fd < 0)
         return negative_errno();
     r = bus_direct_new(&c->bus, NULL, TAKE_FD(owned), true, s->description);
-    if (r < 0)
-        return r;
-    r = caller_set_priority(c);
     if (r < 0)
         return r;
     r = sd_bus_add_filter(c->bus, NULL, on_message, c);
@@ -413,9 +400,12 @@ PeerServer *peer_server_free(PeerServer *s)
 
 int peer_server_set_admission(PeerServer *s, const PeerAdmission *admission)
 {
+    int r;
+
     s->admission = *admission;
     s->greets_strangers = false;
-    return sd_event_source_set_priority(s->accept_source, admission->priority);
+    r = bus_group_set_priority(s->group, admission->priority);
+    return r < 0 ? r : sd_event_source_set_priority(s->accept_source, admission->priority);
 }
 
 void peer_server_readmit(PeerServer *s)

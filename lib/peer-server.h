@@ -50,7 +50,7 @@ typedef struct PeerAdmission {
     RoleMask (*roles)(uid_t uid, void *userdata); /* 0: closed at once, without a greeting, and reported as dropped */
     void *userdata;
     unsigned connections_max, connections_per_uid_max; /* in the place of those above */
-    int priority; /* of all that comes in, as sd_event_source_set_priority(); what is greater waits for what is less */
+    int64_t priority; /* of all that comes in, as sd_event_source_set_priority(); what is greater waits for what is less */
 } PeerAdmission; /* copied */
 
 /* Right after peer_server_new(). */

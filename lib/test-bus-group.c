@@ -155,6 +155,36 @@ static void test_turns(void **state)
     assert_int_equal(f->ends[1].n_replies, 1);
 }
 
+static int on_turn(sd_event_source *source, void *userdata)
+{
+    unsigned *n = userdata;
+
+    return --*n == 0 ? sd_event_source_set_enabled(source, SD_EVENT_OFF) : 0;
+}
+
+/* A group that others come before waits until they have nothing to do. */
+static void test_priority(void **state)
+{
+    Fixture *f = *state;
+    sd_event_source *busy;
+    unsigned n = 20;
+
+    assert_int_equal(bus_group_set_priority(f->group, SD_EVENT_PRIORITY_NORMAL + 10), 0);
+    end_open(f, 0, false);
+    run_until_ready(f, 1);
+    call(&f->ends[0]);
+    assert_int_equal(sd_bus_flush(f->ends[0].client), 0);
+    assert_true(sd_event_add_defer(f->event, &busy, on_turn, &n) >= 0);
+    assert_true(sd_event_source_set_enabled(busy, SD_EVENT_ON) >= 0);
+    while (n > 0) {
+        assert_int_equal(f->ends[0].n_calls, 0);
+        assert_true(sd_event_run(f->event, 5 * USEC_PER_SEC) > 0);
+    }
+    sd_event_source_unref(busy);
+    run_while_there_is_something(f);
+    assert_int_equal(f->ends[0].n_replies, 1);
+}
+
 /* A handler frees a connection that is to come in the same turn. */
 static void test_freed_in_a_turn(void **state)
 {
@@ -209,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_in_a_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_priority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed, setup, teardown),
     };
