@@ -277,6 +277,8 @@ static int append_details(sd_bus_message *reply, Manager *m, const Certificate *
             "RequestPending", "b", c->self_signed && c->request);
     if (r >= 0)
         r = sd_bus_message_append(reply, "{sv}", "KeyEncrypted", "b", c->key_encrypted);
+    if (r >= 0 && c->key_uri)
+        r = sd_bus_message_append(reply, "{sv}", "KeyURI", "s", c->key_uri);
     if (r < 0)
         return r;
     r = sd_bus_message_append(reply, "{sv}", "FullyQualified", "b", d->qualified);

@@ -36,25 +36,45 @@ static int parse_certificates(const ConfAssignment *a, void *field, const void *
     return 0;
 }
 
+static int parse_module(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
+{
+    char **path = field;
+    int r;
+
+    r = conf_parse_string(a, field, ltype, ret_reason);
+    if (r < 0 || !*path)
+        return r;
+    if (!**path) { /* the empty assignment takes it back */
+        free(*path);
+        *path = NULL;
+    } else if (**path != '/') {
+        *ret_reason = strdup("the module is a file, named by its absolute path");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static const ConfRange rate_range = {1, 1000000};
 
-#define SIGNING_OFFSET(field) offsetof(CertdConf, field)
+#define COMMON_OFFSET(field) offsetof(CertdConf, field)
 #define SERVICE_OFFSET(field) offsetof(ServiceConf, field)
 
 static const ConfKey keys[] = {
     {"Service", "Certificates", parse_certificates, SERVICE_OFFSET(certificates), NULL},
-    {"Signing", "RatePerSecond", conf_parse_unsigned, SIGNING_OFFSET(rate), &rate_range},
-    {"Signing", "RateBurst", conf_parse_unsigned, SIGNING_OFFSET(burst), &rate_range},
+    {"Signing", "RatePerSecond", conf_parse_unsigned, COMMON_OFFSET(rate), &rate_range},
+    {"Signing", "RateBurst", conf_parse_unsigned, COMMON_OFFSET(burst), &rate_range},
+    {"Tokens", "Module", parse_module, COMMON_OFFSET(token_module), NULL},
 };
 
 static void *conf_section(void *target, const char *section, const char *name, char **ret_reason)
 {
     CertdConf *c = target;
 
-    if (streq(section, "Signing")) {
+    if (streq(section, "Signing") || streq(section, "Tokens")) {
         if (!name)
             return c;
-        *ret_reason = strdup("the section [Signing] has no name");
+        if (asprintf(ret_reason, "the section [%s] has no name", section) < 0)
+            *ret_reason = NULL;
         return NULL;
     }
     for (size_t i = 0; name && i < SERVICES_MAX; i++)
@@ -115,6 +135,7 @@ CertdConf *certd_conf_free(CertdConf *c)
         return NULL;
     for (size_t i = 0; i < SERVICES_MAX; i++)
         conf_strv_free(c->services[i].certificates);
+    free(c->token_module);
     free(c);
     return NULL;
 }

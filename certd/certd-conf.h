@@ -25,6 +25,7 @@ typedef struct CertdConf {
     bool smtpd_configured; /* otherwise it has the demonstration certificate */
     unsigned rate;         /* signatures a second and connection */
     unsigned burst;
+    char *token_module; /* path of a PKCS#11 module; NULL: no keys in tokens */
 } CertdConf;
 
 /* Reads certd.conf and its drop-ins below root. Returns 0 or negative errno, -EBADMSG when report has errors. */

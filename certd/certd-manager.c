@@ -13,6 +13,7 @@
 #include "expiry-watch.h"
 #include "key-credential.h"
 #include "log.h"
+#include "secure-memory.h"
 
 #define THREADS 2
 #define JOBS_MAX 4096
@@ -104,6 +105,7 @@ Manager *manager_free(Manager *m)
     peer_client_free(m->alertd);
     store_free(m->store);
     assignments_free(m->assignments);
+    tokens_free(m->tokens);
     pkcs12_reader_free(m->pkcs12);
     certd_conf_free(m->conf);
     sd_event_unref(m->event);
@@ -246,10 +248,29 @@ static int use_credential(Manager *m)
     char *passphrase = NULL;
     int r;
 
-    r = key_credential_load(getenv("CREDENTIALS_DIRECTORY"), &passphrase, &reason);
+    r = key_credential_load(getenv("CREDENTIALS_DIRECTORY"), KEY_CREDENTIAL_NAME, &passphrase, &reason);
     if (r < 0)
         return log_error_errno(r, "Cannot use the credential " KEY_CREDENTIAL_NAME " for private keys: %s", reason);
     store_set_passphrase(m->store, passphrase);
+    return 0;
+}
+
+/* A token that is not there at this time is waited for: the service is started again. */
+static int open_tokens(Manager *m)
+{
+    _cleanup_(secure_freep) char *pin = NULL;
+    const char *reason = "it does not fit into memory";
+    int r;
+
+    if (!m->conf->token_module)
+        return 0;
+    r = key_credential_load(getenv("CREDENTIALS_DIRECTORY"), PIN_CREDENTIAL_NAME, &pin, &reason);
+    if (r < 0)
+        return log_error_errno(r, "Cannot use the credential " PIN_CREDENTIAL_NAME " for tokens: %s", reason);
+    r = tokens_new(&m->tokens, m->conf->token_module, pin, &reason);
+    if (r < 0)
+        return log_error_errno(r, "Cannot use the PKCS#11 module %s ([Tokens] Module=): %s", m->conf->token_module, reason);
+    store_set_tokens(m->store, m->tokens);
     return 0;
 }
 
@@ -263,10 +284,12 @@ int manager_open_store(Manager *m, const char *path)
         return log_error_errno(r, "Failed to open the key store %s, which must be a directory of certd alone: %m", path);
     r = use_credential(m);
     if (r >= 0)
+        r = open_tokens(m);
+    if (r >= 0)
         r = load_store(m);
     /* Whatever is wrong with files is for a person to put right; starting again would find the same. */
     if (r < 0)
-        return r == -ENOMEM ? r : -EBADMSG;
+        return r == -ENOMEM || r == -ENODEV ? r : -EBADMSG;
     if (!store_get(m->store, 0)) {
         r = make_demonstration(m);
         if (r < 0)
@@ -376,6 +399,8 @@ static int reload(Manager *m, ConfReport *report)
         (void) conf_report_add(report, CONF_ERROR, NULL, 0, "Key store: %s", reason ?: strerror(-r));
         return r;
     }
+    if (!streq(conf->token_module ?: "", m->conf->token_module ?: ""))
+        (void) conf_report_add(report, CONF_WARNING, NULL, 0, "[Tokens] Module= has changed: it takes effect when certd is restarted");
     certd_conf_free(m->conf);
     m->conf = TAKE_PTR(conf);
     memset(m->demonstrated, 0, sizeof(m->demonstrated));

@@ -16,6 +16,7 @@
 #include "store.h"
 #include "system-bus.h"
 #include "token-bucket.h"
+#include "tokens.h"
 
 /* Of the programs' socket, which every user of the host can reach. Less than the suite's, and after it. */
 #define PROGRAMS_CONNECTIONS_MAX 128
@@ -36,6 +37,7 @@ typedef struct Manager {
     sd_event *event;
     const char *root; /* of the configuration: "", but in tests */
     CertdConf *conf;
+    Tokens *tokens; /* NULL: there are none; the store's keys may be in it */
     Store *store;
     Assignments *assignments; /* loaded with the store */
     FormerAssignment former[FORMER_ASSIGNMENTS_MAX];

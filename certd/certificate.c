@@ -258,6 +258,7 @@ Certificate *certificate_unref(Certificate *c)
     OPENSSL_free(c->leaf);
     free(c->name);
     free(c->pem);
+    free(c->key_uri);
     free(c->request);
     free(c->subject);
     free(c);
@@ -299,7 +300,8 @@ const char *certificate_state_to_string(CertificateState s)
 bool certificate_equal(const Certificate *a, const Certificate *b)
 {
     return streq(a->name, b->name) && a->pem_size == b->pem_size && memcmp(a->pem, b->pem, a->pem_size) == 0
-            && a->export_forbidden == b->export_forbidden && streq(a->request ?: "", b->request ?: "");
+            && a->export_forbidden == b->export_forbidden && streq(a->request ?: "", b->request ?: "")
+            && streq(a->key_uri ?: "", b->key_uri ?: "");
 }
 
 int certificate_tlsa(const Certificate *c, char **ret)

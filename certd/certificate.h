@@ -53,7 +53,8 @@ typedef struct Certificate {
     uint64_t not_before_usec, not_after_usec; /* since the epoch */
     bool self_signed;
     bool export_forbidden;
-    bool key_encrypted; /* in its file */
+    bool key_encrypted; /* in its file, or in a token */
+    char *key_uri;      /* in a token; NULL: in its file */
     char *request; /* PEM; NULL: none was made */
 } Certificate;
 

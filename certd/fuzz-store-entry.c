@@ -8,7 +8,7 @@
 #include "private-key.h"
 #include "store-entry.h"
 
-#define PASSPHRASE "corpus"
+static const KeyAccess with_passphrase = {.passphrase = "corpus"}, without = {};
 
 static char *copy(const uint8_t *data, size_t size)
 {
@@ -25,7 +25,7 @@ static void check_certificate(const char *file, size_t size, Certificate **ret)
 {
     const char *reason = NULL;
 
-    if (store_entry_parse_certificate(ret, "entry", file, size, PASSPHRASE, &reason) < 0)
+    if (store_entry_parse_certificate(ret, "entry", file, size, &with_passphrase, &reason) < 0)
         FUZZ_CHECK(reason && !*ret);
 }
 
@@ -40,12 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     long n;
 
     check_certificate(file, size, &before);
-    if (store_entry_parse(&e, file, size, file, size, PASSPHRASE, &reason) < 0) {
+    if (store_entry_parse(&e, file, size, file, size, &with_passphrase, &reason) < 0) {
         FUZZ_CHECK(reason && !e.key && !before);
         return 0;
     }
     FUZZ_CHECK(before && e.key && sk_X509_num(e.chain) > 0 && sk_X509_num(e.chain) <= CERTIFICATE_CHAIN_MAX);
-    if (store_entry_format(&e, size % 2 ? PASSPHRASE : NULL, &bio) < 0)
+    if (store_entry_format(&e, size % 2 ? &with_passphrase : &without, &bio) < 0)
         return 0;
     n = BIO_get_mem_data(bio, &text);
     written = copy((const uint8_t *) text, (size_t) n);

@@ -9,7 +9,7 @@
 #include "read-fd.h"
 #include "secure-memory.h"
 
-int key_credential_load(const char *directory, char **ret, const char **reterr_reason)
+int key_credential_load(const char *directory, const char *name, char **ret, const char **reterr_reason)
 {
     _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
     _cleanup_(secure_freep) char *s = NULL;
@@ -21,7 +21,7 @@ int key_credential_load(const char *directory, char **ret, const char **reterr_r
     *reterr_reason = "it cannot be opened";
     dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd >= 0)
-        fd = openat(dir_fd, KEY_CREDENTIAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return errno == ENOENT ? 0 : negative_errno();
     r = read_fd(fd, KEY_CREDENTIAL_MAX, &s, &n, reterr_reason);

@@ -57,6 +57,7 @@ Operation *operation_free(Operation *o)
     free(o->country);
     strv_free(o->names);
     free(o->key_type);
+    free(o->key_uri);
     free(o->text);
     (void) close_fd(o->file_fd);
     (void) close_fd(o->passphrase_fd);
@@ -79,6 +80,19 @@ static int choose_name(Operation *o, const char *common_name)
     return o->name ? 0 : -ENOMEM;
 }
 
+/* A new one, or the one that is in a token. */
+static int get_key(Operation *o, StoreEntry *e)
+{
+    if (!o->key_uri)
+        return key_spec_generate(o->key_type ?: KEY_SPEC_DEFAULT, &e->key, &o->reason);
+    if (o->key_type) {
+        o->reason = "a key that is in a token has its type already";
+        return -EINVAL;
+    }
+    e->key_uri = strdup(o->key_uri);
+    return e->key_uri ? store_token_key(o->store, o->key_uri, &e->key, &o->reason) : -ENOMEM;
+}
+
 static int run_create(Operation *o)
 {
     const Subject subject = {
@@ -97,7 +111,7 @@ static int run_create(Operation *o)
     r = choose_name(o, o->common_name);
     if (r < 0)
         return r;
-    r = key_spec_generate(o->key_type ?: KEY_SPEC_DEFAULT, &e.key, &o->reason);
+    r = get_key(o, &e);
     if (r < 0)
         return r;
     r = self_signed_make(&subject, e.key, o->days, &x, &o->reason);
@@ -287,6 +301,10 @@ static int run_export(Operation *o)
     r = store_read(o->store, o->name, &e, &o->reason);
     if (r < 0)
         return r;
+    if (e.key_uri) {
+        o->reason = "its key is in a token and does not leave it";
+        return -EACCES;
+    }
     if (e.export_forbidden) {
         o->reason = "the export of its key is forbidden";
         return -EACCES;

@@ -37,6 +37,7 @@ typedef struct Operation {
     char *common_name, *organization, *unit, *city, *state, *country;
     char **names;
     char *key_type;
+    char *key_uri; /* of a key that is in a token; instead of key_type */
     uint32_t days;
     bool forbid_export;
     int file_fd, passphrase_fd; /* owned; negative: not given */

@@ -260,7 +260,7 @@ static void request_done(void *data, int result)
 
 static bool signs_in_thread(const Certificate *c)
 {
-    return c->key_type != KEY_EC_P256 && c->key_type != KEY_EC_P384 && c->key_type != KEY_ED25519;
+    return c->key_uri || (c->key_type != KEY_EC_P256 && c->key_type != KEY_EC_P384 && c->key_type != KEY_ED25519);
 }
 
 /* Consumes request, delayed ones included. */

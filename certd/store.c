@@ -35,6 +35,7 @@ typedef struct Retired {
 struct Store {
     int dir_fd;
     char *passphrase; /* of the keys on disk, in secure memory; NULL: they are plain */
+    KeyAccess access; /* with it; the tokens are not ours */
     pthread_mutex_t lock; /* over the files */
     CertificateList list;
     Retired retired[RETIRED_MAX]; /* newest first; unused ones are NULL */
@@ -98,7 +99,21 @@ int store_new(Store **ret, const char *path)
 void store_set_passphrase(Store *s, char *passphrase)
 {
     secure_freep(&s->passphrase);
-    s->passphrase = passphrase;
+    s->access.passphrase = s->passphrase = passphrase;
+}
+
+void store_set_tokens(Store *s, Tokens *tokens)
+{
+    s->access.tokens = tokens;
+}
+
+int store_token_key(Store *s, const char *uri, EVP_PKEY **ret, const char **reterr_reason)
+{
+    if (!s->access.tokens) {
+        *reterr_reason = "has its key in a token, and certd.conf names no module for tokens ([Tokens] Module=)";
+        return -ENODEV;
+    }
+    return tokens_get_key(s->access.tokens, uri, ret, reterr_reason);
 }
 
 Store *store_free(Store *s)
@@ -130,9 +145,9 @@ static int merge_chain(const Store *s, const char *name, const char *file, size_
     const char *reason = "does not fit into memory";
     int r;
 
-    r = store_entry_parse(&e, file, size, chain, chain_size, s->passphrase, &reason);
+    r = store_entry_parse(&e, file, size, chain, chain_size, &s->access, &reason);
     if (r >= 0)
-        r = store_entry_format(&e, s->passphrase, ret);
+        r = store_entry_format(&e, &s->access, ret);
     if (r < 0)
         *reterr_reason = store_file_reason(name, "", reason);
     return r;
@@ -171,7 +186,7 @@ static void encrypt(const Store *s, const char *name, const char *text, size_t s
     char *data;
     long n;
 
-    if (store_entry_parse(&e, text, size, text, size, s->passphrase, &reason) < 0 || store_entry_format(&e, s->passphrase, &bio) < 0)
+    if (store_entry_parse(&e, text, size, text, size, &s->access, &reason) < 0 || store_entry_format(&e, &s->access, &bio) < 0)
         return;
     n = BIO_get_mem_data(bio, &data);
     c->key_encrypted = store_file_replace(s->dir_fd, name, data, (size_t) n, true) >= 0;
@@ -201,7 +216,7 @@ static int load_one(Store *s, const char *name, Certificate **ret, char **reterr
             return r;
         text = file;
     }
-    r = store_entry_parse_certificate(&c, name, text, size, s->passphrase, &reason);
+    r = store_entry_parse_certificate(&c, name, text, size, &s->access, &reason);
     if (r < 0) {
         *reterr_reason = store_file_reason(name, pair ? "" : ENTRY_SUFFIX, reason);
         return r;
@@ -492,7 +507,7 @@ int store_read(Store *s, const char *name, StoreEntry *ret, const char **reterr_
     if (r < 0)
         return r;
     r = store_file_read(s->dir_fd, name, ENTRY_SUFFIX, true, &file, &size, &reason);
-    return r < 0 ? r : store_entry_parse(ret, file, size, file, size, s->passphrase, reterr_reason);
+    return r < 0 ? r : store_entry_parse(ret, file, size, file, size, &s->access, reterr_reason);
 }
 
 /* A store that is full could be written, but not be read any more. */
@@ -543,13 +558,13 @@ int store_put(Store *s, const char *name, const StoreEntry *e, StorePut mode, co
         return -E2BIG;
     }
     *reterr_reason = "it is too large";
-    r = store_entry_format(e, s->passphrase, &bio);
+    r = store_entry_format(e, &s->access, &bio);
     if (r < 0)
         return r;
     (void) BIO_write(bio, "", 1);
     size = (size_t) BIO_get_mem_data(bio, &text) - 1;
     /* Nothing is ever written that could not be read. */
-    r = store_entry_parse_certificate(&c, name, text, size, s->passphrase, reterr_reason);
+    r = store_entry_parse_certificate(&c, name, text, size, &s->access, reterr_reason);
     if (r < 0)
         return r;
     *reterr_reason = "the store cannot be written";

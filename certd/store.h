@@ -22,6 +22,9 @@ Store *store_free(Store *s);
 /* Before the first store_load(): keys are encrypted with it from now on, those that are plain on disk when they are read. From
  * secure_malloc(), handed over; NULL: keys are written plain. */
 void store_set_passphrase(Store *s, char *passphrase);
+/* Before the first store_load(). They must outlive the store. */
+void store_set_tokens(Store *s, Tokens *tokens);
+
 DEFINE_CLEANUP(Store, store_free);
 
 /* Reads all anew. Returns 1 if something changed, 0 if not; on failure the store is as before and *reterr_reason says which file
@@ -39,6 +42,8 @@ int store_dir_fd(const Store *s);
 bool store_has_passphrase(const Store *s);
 /* Each key of the store is encrypted on disk, and the next one will be. */
 bool store_keys_encrypted(const Store *s);
+/* tokens_get_key(), or -ENODEV when there are no tokens. On any thread. */
+int store_token_key(Store *s, const char *uri, EVP_PKEY **ret, const char **reterr_reason);
 /* Sorted by name: pass i from 0 until it returns NULL. */
 Certificate *store_get(const Store *s, size_t i);
 

@@ -492,14 +492,14 @@ static void test_credential(void **state)
     char *s = NULL;
     Place *p = *state;
 
-    assert_int_equal(key_credential_load(NULL, &s, &reason), 0);
-    assert_int_equal(key_credential_load("/nonexistent", &s, &reason), 0);
-    assert_int_equal(key_credential_load(p->path, &s, &reason), 0);
+    assert_int_equal(key_credential_load(NULL, KEY_CREDENTIAL_NAME, &s, &reason), 0);
+    assert_int_equal(key_credential_load("/nonexistent", KEY_CREDENTIAL_NAME, &s, &reason), 0);
+    assert_int_equal(key_credential_load(p->path, KEY_CREDENTIAL_NAME, &s, &reason), 0);
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         _cleanup_(secure_freep) char *got = NULL;
 
         put(p, KEY_CREDENTIAL_NAME, cases[i].content);
-        assert_int_equal(key_credential_load(p->path, &got, &reason), cases[i].result);
+        assert_int_equal(key_credential_load(p->path, KEY_CREDENTIAL_NAME, &got, &reason), cases[i].result);
         if (cases[i].passphrase)
             assert_string_equal(got, cases[i].passphrase);
         else
@@ -507,11 +507,11 @@ static void test_credential(void **state)
     }
     memset(large, 'x', KEY_CREDENTIAL_MAX + 1);
     put(p, KEY_CREDENTIAL_NAME, large);
-    assert_int_equal(key_credential_load(p->path, &s, &reason), -EBADMSG);
+    assert_int_equal(key_credential_load(p->path, KEY_CREDENTIAL_NAME, &s, &reason), -EBADMSG);
     path = path_of(p, KEY_CREDENTIAL_NAME);
     assert_int_equal(truncate(path, 0), 0);
     assert_int_equal(truncate(path, 16), 0); /* zero bytes */
-    assert_int_equal(key_credential_load(p->path, &s, &reason), -EBADMSG);
+    assert_int_equal(key_credential_load(p->path, KEY_CREDENTIAL_NAME, &s, &reason), -EBADMSG);
     assert_null(s);
 }
 

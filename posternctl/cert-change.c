@@ -48,6 +48,7 @@ static const BusOption create_options[] = {
     {"country", "Country", "s"},
     {"name", "Names", "as"},
     {"days", "Days", "u"},
+    {"key", "Key", "s"},
     {"key-type", "KeyType", "s"},
     {"forbid-export", "ForbidExport", "b"},
     {},

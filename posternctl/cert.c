@@ -145,6 +145,7 @@ static const TableColumn show_columns[] = {
     {"Not after", "NotAfterUSec"},
     {"Key type", "KeyType"},
     {"Key bits", "KeyBits"},
+    {"Key", "KeyURI"},
     {"Chain length", "ChainLength"},
     {"Request pending", "RequestPending"},
     {"Key encrypted", "KeyEncrypted"},

@@ -15,7 +15,7 @@ _posternctl_verbs() {
 _posternctl_options() {
     case $1 in
         'cert create')
-            echo --common-name= --organization= --unit= --city= --state= --country= --name= --days= --key-type= --forbid-export ;;
+            echo --common-name= --organization= --unit= --city= --state= --country= --name= --days= --key= --key-type= --forbid-export ;;
         'cert request') echo --last --force ;;
         'cert install' | 'cert add-intermediate') echo --incomplete ;;
         'cert import') echo --passphrase-file= --replace --incomplete --forbid-export ;;

@@ -21,6 +21,7 @@ static const VerbOption cert_create_options[] = {
     {"name", "NAME", "host name or IP address that it is for; can be repeated"},
     {"days", "NUMBER", "how long it is valid (365)"},
     {"key-type", "TYPE", "ecdsa-p256 (default), ecdsa-p384, ed25519, ml-dsa-65, rsa-2048, …"},
+    {"key", "URI", "use this key in a PKCS#11 token, instead of a new one"},
     {"forbid-export", NULL, "the key will not be exported, for good"},
     {},
 };
