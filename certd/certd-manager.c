@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "alert.h"
+#include "authorities-bus.h"
 #include "catalog-ids.h"
 #include "certd-bus.h"
 #include "demo-certificate.h"
@@ -103,6 +104,7 @@ Manager *manager_free(Manager *m)
     jobs_free(m->program_jobs);
     expiry_watch_free(m->expiry);
     peer_client_free(m->alertd);
+    authorities_free(m->authorities);
     store_free(m->store);
     assignments_free(m->assignments);
     tokens_free(m->tokens);
@@ -274,6 +276,22 @@ static int open_tokens(Manager *m)
     return 0;
 }
 
+static int load_authorities(Manager *m, const char *path)
+{
+    char reason[AUTHORITY_REASON_MAX] = "";
+    int r;
+
+    r = authorities_new(&m->authorities, m->event, m->operations, path, AUTHORITIES_SYSTEM_FILE, authorities_bus_news, m);
+    if (r >= 0)
+        r = authorities_load(m->authorities, reason);
+    if (r < 0)
+        return log_error_errno(r, "Failed to load the lists of certificate authorities: %s", *reason ? reason : strerror(-r));
+    r = authorities_watch(m->authorities);
+    if (r < 0 && r != -ENOENT)
+        log_warning_errno(r, "Changes of %s are seen when certd is reloaded, not before: %m", AUTHORITIES_SYSTEM_FILE);
+    return 0;
+}
+
 int manager_open_store(Manager *m, const char *path)
 {
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
@@ -287,6 +305,8 @@ int manager_open_store(Manager *m, const char *path)
         r = open_tokens(m);
     if (r >= 0)
         r = load_store(m);
+    if (r >= 0)
+        r = load_authorities(m, path);
     /* Whatever is wrong with files is for a person to put right; starting again would find the same. */
     if (r < 0)
         return r == -ENOMEM || r == -ENODEV ? r : -EBADMSG;
@@ -418,6 +438,7 @@ int manager_reload(Manager *m, ConfReport *report)
     if (r >= 0) {
         log_info("Reloaded the configuration and the key store");
         tell_changed(m);
+        (void) authorities_reload(m->authorities);
     }
     daemon_notify_ready("Signing");
     return r;

@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "assignments.h"
+#include "authorities.h"
 #include "certd-conf.h"
 #include "cleanup.h"
 #include "daemon.h"
@@ -47,6 +48,7 @@ typedef struct Manager {
     Jobs *program_jobs; /* signatures for programs */
     Pkcs12Reader *pkcs12;
     Jobs *operations; /* changes of the store, one after the other */
+    Authorities *authorities;
     PeerServer *server;
     PeerObject peer_objects[4];
     PeerServer *programs; /* NULL: started without that socket */

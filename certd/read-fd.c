@@ -36,28 +36,32 @@ static ssize_t read_some(int fd, bool is_pipe, char *buffer, size_t done, size_t
     return is_pipe ? read(fd, buffer + done, size) : pread(fd, buffer + done, size, (off_t) done);
 }
 
-int read_fd(int fd, size_t max, char **ret, size_t *ret_size, const char **reterr_reason)
+static int check_fd(int fd, bool *ret_pipe, const char **reterr_reason)
 {
-    _cleanup_(secure_freep) char *buffer = NULL;
-    int64_t deadline = now_msec() + PIPE_TIMEOUT_MSEC;
-    size_t done = 0;
     struct stat st;
 
-    *reterr_reason = "the descriptor is neither of a file nor of a pipe";
-    if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode)))
+    if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
+        *reterr_reason = "the descriptor is neither of a file nor of a pipe";
         return -EINVAL;
-    *reterr_reason = "there is no room in the memory for keys";
-    buffer = secure_malloc(max + 2);
-    if (!buffer)
-        return -ENOMEM;
+    }
+    *ret_pipe = S_ISFIFO(st.st_mode);
+    return 0;
+}
+
+/* buffer has room for max + 2. */
+static int read_into(int fd, bool pipe, char *buffer, size_t max, size_t *ret_size, const char **reterr_reason)
+{
+    int64_t deadline = now_msec() + PIPE_TIMEOUT_MSEC;
+    size_t done = 0;
+
     for (;;) {
         ssize_t n;
 
-        if (S_ISFIFO(st.st_mode) && wait_for_pipe(fd, deadline) < 0) {
+        if (pipe && wait_for_pipe(fd, deadline) < 0) {
             *reterr_reason = "the pipe was not closed in time";
             return -ETIMEDOUT;
         }
-        n = read_some(fd, S_ISFIFO(st.st_mode), buffer, done, max + 1 - done);
+        n = read_some(fd, pipe, buffer, done, max + 1 - done);
         if (n < 0) {
             *reterr_reason = "it cannot be read";
             return negative_errno();
@@ -71,7 +75,44 @@ int read_fd(int fd, size_t max, char **ret, size_t *ret_size, const char **reter
         }
     }
     buffer[done] = '\0';
-    *ret = TAKE_PTR(buffer);
     *ret_size = done;
     return 0;
+}
+
+int read_fd(int fd, size_t max, char **ret, size_t *ret_size, const char **reterr_reason)
+{
+    _cleanup_(secure_freep) char *buffer = NULL;
+    bool pipe;
+    int r;
+
+    r = check_fd(fd, &pipe, reterr_reason);
+    if (r < 0)
+        return r;
+    buffer = secure_malloc(max + 2);
+    if (!buffer) {
+        *reterr_reason = "there is no room in the memory for keys";
+        return -ENOMEM;
+    }
+    r = read_into(fd, pipe, buffer, max, ret_size, reterr_reason);
+    if (r >= 0)
+        *ret = TAKE_PTR(buffer);
+    return r;
+}
+
+int read_fd_public(int fd, size_t max, char **ret, size_t *ret_size, const char **reterr_reason)
+{
+    _cleanup_free_ char *buffer = NULL;
+    bool pipe;
+    int r;
+
+    r = check_fd(fd, &pipe, reterr_reason);
+    if (r < 0)
+        return r;
+    buffer = malloc(max + 2);
+    if (!buffer)
+        return -ENOMEM;
+    r = read_into(fd, pipe, buffer, max, ret_size, reterr_reason);
+    if (r >= 0)
+        *ret = TAKE_PTR(buffer);
+    return r;
 }

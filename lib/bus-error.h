@@ -12,6 +12,7 @@
 #define BUS_ERROR_CONFIGURATION_INVALID "org.postern.Error.ConfigurationInvalid"
 #define BUS_ERROR_NOT_A_HANDSHAKE "org.postern.Error.NotAHandshake"
 #define BUS_ERROR_KEY_NOT_ASSIGNED "org.postern.Error.KeyNotAssigned"
+#define BUS_ERROR_NO_SUCH_AUTHORITY "org.postern.Error.NoSuchAuthority"
 #define BUS_ERROR_NO_SUCH_CERTIFICATE "org.postern.Error.NoSuchCertificate"
 #define BUS_ERROR_NO_SUCH_MESSAGE "org.postern.Error.NoSuchMessage"
 #define BUS_ERROR_QUEUE_FULL "org.postern.Error.QueueFull"
