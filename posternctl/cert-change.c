@@ -239,7 +239,7 @@ static int install(Context *c, const BusMethod *method, char *const *arguments, 
     if (r >= 0)
         r = bus_call_can_pass_files(c->bus, m, &c->failure);
     if (r >= 0)
-        r = file_load(arguments[1], &file, &c->failure);
+        r = file_load(arguments[1], FILE_SIZE_MAX, &file, &c->failure);
     if (r < 0)
         return r;
     r = sd_bus_message_append(m, "sh", arguments[0], file);
@@ -284,7 +284,7 @@ int verb_cert_import(Context *context, char *const *arguments)
     if (r >= 0)
         r = bus_call_can_pass_files(context->bus, m, &context->failure);
     if (r >= 0)
-        r = file_load(arguments[0], &file, &context->failure);
+        r = file_load(arguments[0], FILE_SIZE_MAX, &file, &context->failure);
     if (r >= 0)
         r = get_passphrase(context, "of the file", false, arguments[0], &passphrase);
     if (r < 0)

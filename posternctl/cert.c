@@ -5,6 +5,7 @@
 #include "cert.h"
 
 #include "conf.h"
+#include "details.h"
 #include "dns-name.h"
 #include "format.h"
 #include "invocation.h"
@@ -156,84 +157,11 @@ static const TableColumn show_columns[] = {
     {"TLSA of authority", "AuthorityTLSA"},
 };
 
-static int add_value(sd_bus_message *m, Table *t, const char *member, const char *type)
+static Colour colour_of(const char *member, const char *text)
 {
-    _cleanup_(conf_strv_freep) char **list = NULL;
-    const char *text;
-    uint64_t number;
-    uint32_t small;
-    int r, b;
-
-    if (streq(type, "as")) {
-        r = sd_bus_message_read_strv(m, &list);
-        if (r >= 0)
-            table_add_list(t, list);
-    } else if (streq(type, "t")) {
-        r = sd_bus_message_read(m, "t", &number);
-        if (r >= 0)
-            table_add_time(t, number);
-    } else if (streq(type, "u")) {
-        r = sd_bus_message_read(m, "u", &small);
-        if (r >= 0)
-            table_add_number(t, small);
-    } else if (streq(type, "b")) {
-        r = sd_bus_message_read(m, "b", &b);
-        if (r >= 0)
-            table_add_boolean(t, b);
-        if (r >= 0 && streq(member, "FullyQualified") && !b)
-            table_set_colour(t, COLOUR_YELLOW);
-    } else if (streq(type, "s")) {
-        r = sd_bus_message_read(m, "s", &text);
-        if (r >= 0)
-            table_add_text(t, text);
-        if (r >= 0 && streq(member, "State"))
-            table_set_colour(t, certificate_colour(text));
-    } else
-        r = -EBADMSG;
-    return r;
-}
-
-/* Adds the member's value; an empty cell if it is not there. The dictionary has some twenty entries, and is read from its
- * beginning for each. */
-static int add_member(sd_bus_message *m, Table *t, const char *member)
-{
-    const char *name, *type;
-    int r;
-
-    r = sd_bus_message_rewind(m, true);
-    if (r < 0)
-        return r;
-    r = sd_bus_message_enter_container(m, 'a', "{sv}");
-    if (r < 0)
-        return r;
-    while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-        r = sd_bus_message_read(m, "s", &name);
-        if (r < 0)
-            return r;
-        if (streq(name, member)) {
-            r = sd_bus_message_peek_type(m, NULL, &type);
-            if (r >= 0)
-                r = sd_bus_message_enter_container(m, 'v', type);
-            return r < 0 ? r : add_value(m, t, member, type);
-        }
-        r = sd_bus_message_skip(m, "v");
-        if (r >= 0)
-            r = sd_bus_message_exit_container(m);
-        if (r < 0)
-            return r;
-    }
-    if (r >= 0)
-        table_add_text(t, NULL);
-    return r;
-}
-
-static int read_details(sd_bus_message *m, Table *t, const TableColumn *columns, size_t n)
-{
-    int r = 0;
-
-    for (size_t i = 0; r >= 0 && i < n; i++)
-        r = add_member(m, t, columns[i].member);
-    return r;
+    if (streq(member, "FullyQualified"))
+        return streq(text, "no") ? COLOUR_YELLOW : COLOUR_NONE;
+    return streq(member, "State") ? certificate_colour(text) : COLOUR_NONE;
 }
 
 /* Others see it, and cannot verify the host by it. */
@@ -269,7 +197,7 @@ int verb_cert_show(Context *context, char *const *arguments)
 
         r = bus_call(context->bus, &describe_certificate, &reply, &context->failure, "s", *name);
         if (r >= 0)
-            r = bus_reply_check(&describe_certificate, read_details(reply, t, show_columns, ELEMENTSOF(show_columns)),
+            r = bus_reply_check(&describe_certificate, details_read(reply, t, show_columns, ELEMENTSOF(show_columns), colour_of),
                     &context->failure);
         if (r < 0)
             return r;
@@ -359,7 +287,7 @@ static int read_tlsa(Context *c, const char *name, json_object **ret)
     if (r >= 0)
         r = bus_call(c->bus, &describe_certificate, &reply, &c->failure, "s", name);
     if (r >= 0)
-        r = bus_reply_check(&describe_certificate, read_details(reply, t, tlsa_usages, ELEMENTSOF(tlsa_usages)), &c->failure);
+        r = bus_reply_check(&describe_certificate, details_read(reply, t, tlsa_usages, ELEMENTSOF(tlsa_usages), NULL), &c->failure);
     return r < 0 ? r : table_to_json(t, ret);
 }
 

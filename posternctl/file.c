@@ -83,7 +83,7 @@ static int make_memfd(const void *data, size_t size, int *ret)
     return 0;
 }
 
-int file_load(const char *path, int *ret, Failure *failure)
+int file_load(const char *path, size_t max, int *ret, Failure *failure)
 {
     _cleanup_close_ int fd = -EBADF;
     _cleanup_free_ char *data = NULL;
@@ -93,15 +93,14 @@ int file_load(const char *path, int *ret, Failure *failure)
     r = file_open(path, &fd, failure);
     if (r < 0)
         return r;
-    data = malloc(FILE_SIZE_MAX + 1);
+    data = malloc(max + 1);
     if (!data)
         return -ENOMEM;
-    n = file_read(fd, data, FILE_SIZE_MAX + 1);
+    n = file_read(fd, data, max + 1);
     if (n < 0)
         return fail(failure, "read", path, (int) n);
-    if (n > FILE_SIZE_MAX)
-        return failure_set(failure, EXIT_FAILURE, "%s is too large: certd takes files of up to %d kB", path,
-                FILE_SIZE_MAX / 1024);
+    if ((size_t) n > max)
+        return failure_set(failure, EXIT_FAILURE, "%s is too large: certd takes files of up to %zu kB", path, max / 1024);
     r = make_memfd(data, (size_t) n, ret);
     explicit_bzero(data, (size_t) n); /* it may be a private key without a passphrase, given by mistake */
     return r < 0 ? fail(failure, "hand over", path, r) : 0;

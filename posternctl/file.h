@@ -7,7 +7,7 @@
 
 #include "failure.h"
 
-/* certd takes no larger ones. */
+/* certd takes no larger certificates. */
 #define FILE_SIZE_MAX (256 * 1024)
 
 /* For reading. */
@@ -16,9 +16,9 @@ int file_open(const char *path, int *ret, Failure *failure);
 /* Reads until size bytes are there or the end is. Returns how many; negative errno. */
 ssize_t file_read(int fd, void *buffer, size_t size);
 
-/* The whole of a file, at most FILE_SIZE_MAX, as a sealed memfd: what is sent to a daemon that waits for no pipe and cannot see
+/* The whole of a file, at most max bytes, as a sealed memfd: what is sent to a daemon that waits for no pipe and cannot see
  * later changes. */
-int file_load(const char *path, int *ret, Failure *failure);
+int file_load(const char *path, size_t max, int *ret, Failure *failure);
 
 /* Whether file_store() would find something at path that it must not replace: before anything is done for its sake. */
 int file_check_absent(const char *path, bool replace, Failure *failure);

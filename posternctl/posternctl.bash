@@ -3,17 +3,20 @@
 
 _posternctl_verbs() {
     case $1 in
-        '') echo status queue dns alert cert ;;
+        '') echo status queue dns alert cert ca ;;
         queue) echo list show flush ;;
         dns) echo query ;;
         alert) echo list ;;
         cert) echo list show create request install add-intermediate import export export-pem pointer assign unassign rename delete forbid-export tlsa ;;
+        ca) echo lists list show enable disable import export remove ;;
     esac
 }
 
 # Of a verb; those with "=" take a value.
 _posternctl_options() {
     case $1 in
+        'ca import') echo --replace ;;
+        'ca export') echo --force ;;
         'cert create')
             echo --common-name= --organization= --unit= --city= --state= --country= --name= --days= --key= --key-type= --forbid-export ;;
         'cert request') echo --last --force ;;
@@ -31,6 +34,9 @@ _posternctl_common='--host= --json --json= --full --no-legend --no-pager --help 
 _posternctl_first() {
     case $1 in
         'queue show') posternctl --no-legend --no-pager queue list 2>/dev/null | head -n 200 | cut -d ' ' -f 1 ;;
+        'ca list' | 'ca enable' | 'ca disable' | 'ca export') echo system custom ;;
+        'ca show' | 'ca remove')
+            posternctl --no-legend --no-pager ca list 2>/dev/null | tr -d : | awk '{ print $2 }' ;;
         'cert show' | 'cert request' | 'cert install' | 'cert add-intermediate' | 'cert export' | 'cert export-pem' | \
             'cert pointer' | 'cert assign' | 'cert unassign' | 'cert rename' | 'cert delete' | 'cert forbid-export' | 'cert tlsa')
             posternctl --no-legend --no-pager cert list 2>/dev/null | cut -d ' ' -f 1 ;;
@@ -98,6 +104,8 @@ _posternctl() {
         COMPREPLY=($(compgen -W "$(_posternctl_verbs "$group")" -- "$current"))
     elif [[ $n -eq 0 && -n $(_posternctl_first "$verb") ]]; then
         COMPREPLY=($(compgen -W "$(_posternctl_first "$verb")" -- "$current"))
+    elif [[ $verb == 'ca enable' || $verb == 'ca disable' || $verb == 'ca show' || $verb == 'ca remove' ]]; then
+        COMPREPLY=($(compgen -W "$(_posternctl_first 'ca show')" -- "$current"))
     elif [[ $verb == 'dns query' && $n -eq 1 ]]; then
         COMPREPLY=($(compgen -W 'A AAAA CNAME MX PTR TLSA TXT' -- "$current"))
     else
@@ -105,8 +113,8 @@ _posternctl() {
             'cert assign' | 'cert unassign')
                 COMPREPLY=($(compgen -W 'delivery listener: user:' -- "$current"))
                 [[ ${COMPREPLY[0]-} != *: ]] || compopt -o nospace ;;
-            'cert request' | 'cert install' | 'cert add-intermediate' | 'cert import' | 'cert export' | 'cert export-pem' | \
-            'cert pointer')
+            'ca import' | 'ca export' | 'cert request' | 'cert install' | 'cert add-intermediate' | 'cert import' | 'cert export' | \
+            'cert export-pem' | 'cert pointer')
                 compopt -o filenames
                 COMPREPLY=($(compgen -f -- "$current")) ;;
         esac

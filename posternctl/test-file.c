@@ -77,18 +77,18 @@ static void test_load(void **state)
 
     assert_non_null(data);
     assert_int_equal(file_store(path, "load me", 7, 0600, true, true, &failure), 0);
-    assert_int_equal(file_load(path, &fd, &failure), 0);
+    assert_int_equal(file_load(path, FILE_SIZE_MAX, &fd, &failure), 0);
     /* What happens to the file afterwards does not matter. */
     assert_int_equal(file_store(path, "another", 7, 0600, true, true, &failure), 0);
     assert_int_equal(pread(fd, buffer, 7, 0), 7);
     assert_string_equal(buffer, "load me");
     assert_true(write(fd, "x", 1) < 0);
 
-    assert_int_equal(file_load("/nowhere/at/all", &fd, &missing), -ECANCELED);
+    assert_int_equal(file_load("/nowhere/at/all", FILE_SIZE_MAX, &fd, &missing), -ECANCELED);
     assert_string_equal(missing.text, "Cannot open /nowhere/at/all: No such file or directory");
 
     assert_int_equal(file_store(path, data, FILE_SIZE_MAX + 1, 0600, true, true, &failure), 0);
-    assert_int_equal(file_load(path, &fd, &large), -ECANCELED);
+    assert_int_equal(file_load(path, FILE_SIZE_MAX, &fd, &large), -ECANCELED);
     assert_non_null(strstr(large.text, "is too large"));
 }
 

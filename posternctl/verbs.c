@@ -66,6 +66,16 @@ static const VerbOption cert_force_options[] = {
     {},
 };
 
+static const VerbOption ca_import_options[] = {
+    {"replace", NULL, "the list becomes what is in FILE"},
+    {},
+};
+
+static const VerbOption ca_export_options[] = {
+    {"force", NULL, "replace FILE"},
+    {},
+};
+
 const Verb posternctl_verbs[] = {
     {NULL, "status", "", "how the daemons, the queue and the certificates are", 0, 0, true, NULL, verb_status},
 
@@ -104,5 +114,17 @@ const Verb posternctl_verbs[] = {
     {"cert", "delete", "NAME", "delete it and its key", 1, 1, false, cert_force_options, verb_cert_delete},
     {"cert", "forbid-export", "NAME", "do not export its key any more, for good", 1, 1, false, NULL, verb_cert_forbid_export},
     {"cert", "tlsa", "NAME", "DNS records to publish for a certificate", 1, 1, false, cert_tlsa_options, verb_cert_tlsa},
+
+    {"ca", "lists", "", "the two lists of certificate authorities", 0, 0, true, NULL, verb_ca_lists},
+    {"ca", "list", "[LIST]", "authorities of a list, or of both", 0, 1, false, NULL, verb_ca_list},
+    {"ca", "show", "FINGERPRINT...", "what there is to know of an authority", 1, VERB_ARGUMENTS_ANY, false, NULL, verb_ca_show},
+    {"ca", "enable", "LIST [FINGERPRINT...]", "enable a list, or authorities of it", 1, VERB_ARGUMENTS_ANY, false, NULL,
+            verb_ca_enable},
+    {"ca", "disable", "LIST [FINGERPRINT...]", "disable a list, or authorities of it", 1, VERB_ARGUMENTS_ANY, false, NULL,
+            verb_ca_disable},
+    {"ca", "import", "FILE", "add authorities to the custom list", 1, 1, false, ca_import_options, verb_ca_import},
+    {"ca", "export", "LIST [FILE]", "write a list, to be edited and imported", 1, 2, false, ca_export_options, verb_ca_export},
+    {"ca", "remove", "FINGERPRINT...", "remove authorities from the custom list", 1, VERB_ARGUMENTS_ANY, false, NULL,
+            verb_ca_remove},
     {},
 };

@@ -33,3 +33,12 @@ int verb_cert_rename(Context *context, char *const *arguments);
 int verb_cert_delete(Context *context, char *const *arguments);
 int verb_cert_forbid_export(Context *context, char *const *arguments);
 int verb_cert_tlsa(Context *context, char *const *arguments);
+
+int verb_ca_lists(Context *context, char *const *arguments);
+int verb_ca_list(Context *context, char *const *arguments);
+int verb_ca_show(Context *context, char *const *arguments);
+int verb_ca_enable(Context *context, char *const *arguments);
+int verb_ca_disable(Context *context, char *const *arguments);
+int verb_ca_import(Context *context, char *const *arguments);
+int verb_ca_export(Context *context, char *const *arguments);
+int verb_ca_remove(Context *context, char *const *arguments);
