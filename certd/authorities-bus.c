@@ -250,8 +250,9 @@ static int append_details(sd_bus_message *reply, const AuthoritySet *set, const 
 
     r = sd_bus_message_open_container(reply, 'a', "{sv}");
     if (r >= 0)
-        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "Name", "s", a->name, "Subject", "s", a->subject, "NotBeforeUSec", "t",
-                a->not_before_usec, "NotAfterUSec", "t", a->not_after_usec, "FingerprintSHA256", "s", a->fingerprint);
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "Name", "s", a->name, "Subject", "s", a->subject,
+                "NotBeforeUSec", "t", a->not_before_usec, "NotAfterUSec", "t", a->not_after_usec,
+                "FingerprintSHA256", "s", a->fingerprint);
     if (r >= 0)
         r = append_lists(reply, "Lists", set, a->fingerprint, false);
     if (r >= 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Keeps the lists of authorities. A change is on stable storage before anybody hears of it; one that fails leaves the file and what
- * is in memory as they were. It must never write what it could not read again. */
+/* Keeps the lists of authorities. A change is on stable storage before anybody hears of it; one that fails leaves the file and
+ * what is in memory as they were. It must never write what it could not read again. */
 
 #include "authorities.h"
 
@@ -113,7 +113,8 @@ static int read_state(int dir_fd, AuthoritySet *set, char reason[AUTHORITY_REASO
 }
 
 /* Returns 1 if there is a text, 0 if there is no file. */
-static int read_system_file(const char *path, AuthorityList *list, char **ret, size_t *ret_size, char detail[AUTHORITY_REASON_MAX])
+static int read_system_file(const char *path, AuthorityList *list, char **ret, size_t *ret_size,
+        char detail[AUTHORITY_REASON_MAX])
 {
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     _cleanup_free_ char *text = NULL;
@@ -239,7 +240,7 @@ static int make_trusted_fd(const AuthoritySet *set, int *ret)
 
 static int refuse_fingerprint(AuthoritiesChange *c, const char *typed, int error)
 {
-    const char *why = error == -EINVAL ? "is no fingerprint: it takes at least 8 hexadecimal digits of the SHA-256 of the certificate"
+    const char *why = error == -EINVAL     ? "is no fingerprint: it takes at least 8 hexadecimal digits of a SHA-256 hash"
                     : error == -ENOTUNIQ ? "is the beginning of more than one fingerprint; give more of it"
                                          : "is the fingerprint of no authority in the list";
 
@@ -326,8 +327,8 @@ static int list_merge(AuthoritiesChange *c, AuthorityList *to, AuthorityList *fr
         int r = authority_list_add(to, a);
 
         if (r == -E2BIG)
-            (void) snprintf(c->reason, sizeof(c->reason), "with it there would be more than %d certificates in the list, which is its limit",
-                    AUTHORITIES_LIST_MAX);
+            (void) snprintf(c->reason, sizeof(c->reason),
+                    "with it there would be more than %d certificates in the list, which is its limit", AUTHORITIES_LIST_MAX);
         if (r < 0 && r != -EEXIST)
             return r;
         if (r == -EEXIST) {
@@ -528,8 +529,8 @@ int authorities_watch(Authorities *a)
     if (!directory)
         return -ENOMEM;
     a->watch = sd_event_source_disable_unref(a->watch);
-    return sd_event_add_inotify(a->event, &a->watch, directory, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR, on_file,
-            a);
+    return sd_event_add_inotify(a->event, &a->watch, directory,
+            IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR, on_file, a);
 }
 
 /* ---- all of it ---- */

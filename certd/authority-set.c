@@ -347,7 +347,8 @@ int authority_set_read(AuthoritySet *s, const char *text, size_t size, char rete
             return r == -ENOMEM ? r : -EBADMSG;
     }
     if (custom->n != n || parsed.duplicates > 0) {
-        (void) snprintf(reterr_reason, AUTHORITY_REASON_MAX, "there should be %zu certificates in it, and there are %zu", n, custom->n);
+        (void) snprintf(reterr_reason, AUTHORITY_REASON_MAX, "there should be %zu certificates in it, and there are %zu", n,
+                custom->n);
         return -EBADMSG;
     }
     authority_set_settle(s);

@@ -41,8 +41,8 @@ void authority_set_settle(AuthoritySet *s);
 /* Disables or enables one of a list. fingerprint: whole. Returns 1 if that is a change, 0; -E2BIG, -ENOMEM. */
 int authority_set_enable(AuthoritySet *s, AuthorityListId id, const char *fingerprint, bool enable);
 
-/* What somebody typed (see authority_fingerprint_parse()), whole in ret; in one list, or in any (_AUTHORITY_LIST_MAX). -EINVAL (it is no
- * fingerprint), -ENOENT, -ENOTUNIQ. */
+/* What somebody typed (see authority_fingerprint_parse()), whole in ret; in one list, or in any (_AUTHORITY_LIST_MAX). -EINVAL
+ * (it is no fingerprint), -ENOENT, -ENOTUNIQ. */
 int authority_set_resolve(const AuthoritySet *s, AuthorityListId id, const char *typed, char ret[AUTHORITY_FINGERPRINT_SIZE]);
 
 /* The authorities that are trusted, each once: pass a position that begins as 0 until it returns NULL. */

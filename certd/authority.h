@@ -43,8 +43,8 @@ void authority_list_sort(AuthorityList *l);
 size_t authority_list_size(const AuthorityList *l);
 Authority *authority_list_find(const AuthorityList *l, const char *fingerprint);
 
-/* What somebody typed: hexadecimal digits in any case, with or without colons, at least AUTHORITY_PREFIX_MIN of them. false: it is
- * none. ret: as in Authority, maybe its first part only. */
+/* What somebody typed: hexadecimal digits in any case, with or without colons, at least AUTHORITY_PREFIX_MIN of them. false: it
+ * is none. ret: as in Authority, maybe its first part only. */
 #define AUTHORITY_PREFIX_MIN 8
 bool authority_fingerprint_parse(const char *s, char ret[AUTHORITY_FINGERPRINT_SIZE]);
 
@@ -57,8 +57,8 @@ typedef struct AuthorityParsed {
     unsigned duplicates, passed_over;
 } AuthorityParsed;
 
-/* Appends the certificates of a PEM text to l, which is as before on failure, and *reterr_reason says what is wrong in which line.
- * Text outside of the certificates is passed over (RFC 7468 section 2), unless it looks like a boundary that is mangled. -EBADMSG,
- * -ENODATA (strict, and none in it), -E2BIG, -EFBIG, -ENOMEM. */
+/* Appends the certificates of a PEM text to l, which is as before on failure, and *reterr_reason says what is wrong in which
+ * line. Text outside of the certificates is passed over (RFC 7468 section 2), unless it looks like a boundary that is mangled.
+ * -EBADMSG, -ENODATA (strict, and none in it), -E2BIG, -EFBIG, -ENOMEM. */
 int authority_parse(const char *text, size_t size, AuthorityParse mode, AuthorityList *l, AuthorityParsed *ret,
         char reterr_reason[AUTHORITY_REASON_MAX]);

@@ -401,7 +401,8 @@ static void wait_for(Fixture *f, const unsigned *counter, unsigned n)
         assert_true(sd_event_run(f->event, PATIENCE_USEC) > 0);
 }
 
-static int change(Fixture *f, AuthoritiesChangeKind kind, AuthorityListId id, const char *fingerprint, const char *file, bool replace)
+static int change(Fixture *f, AuthoritiesChangeKind kind, AuthorityListId id, const char *fingerprint, const char *file,
+        bool replace)
 {
     AuthoritiesChange *c = NULL;
 
@@ -485,11 +486,13 @@ static void test_import(void **state)
 static void test_enable(void **state)
 {
     const AuthoritySet *s;
+    const char *fingerprint;
     Fixture *f = *state;
 
     assert_int_equal(import(f, pem_b, false), 0);
     s = authorities_get(f->authorities);
-    assert_int_equal(change(f, AUTHORITIES_DISABLE, AUTHORITY_LIST_SYSTEM, set_fingerprint(s, AUTHORITY_LIST_SYSTEM, 0), NULL, false), 0);
+    fingerprint = set_fingerprint(s, AUTHORITY_LIST_SYSTEM, 0);
+    assert_int_equal(change(f, AUTHORITIES_DISABLE, AUTHORITY_LIST_SYSTEM, fingerprint, NULL, false), 0);
     assert_trusted(f, pem_b, NULL);
     /* The host's file loses it, and has it again. */
     put_system(f, pem_expired);
@@ -502,7 +505,8 @@ static void test_enable(void **state)
     restart(f);
     assert_trusted(f, "", NULL);
     s = authorities_get(f->authorities);
-    assert_int_equal(change(f, AUTHORITIES_ENABLE, AUTHORITY_LIST_SYSTEM, set_fingerprint(s, AUTHORITY_LIST_SYSTEM, 0), NULL, false), 0);
+    fingerprint = set_fingerprint(s, AUTHORITY_LIST_SYSTEM, 0);
+    assert_int_equal(change(f, AUTHORITIES_ENABLE, AUTHORITY_LIST_SYSTEM, fingerprint, NULL, false), 0);
     assert_int_equal(change(f, AUTHORITIES_ENABLE, AUTHORITY_LIST_CUSTOM, NULL, NULL, false), 0);
     assert_trusted(f, pem_a, pem_b);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The certificate authorities that certd has enabled, as an X509_STORE for the sessions of a worker: fetched over its connection to
- * certd, again on every change and reconnection. For a sandboxed process: opens nothing, and the store looks nowhere else. */
+/* The certificate authorities that certd has enabled, as an X509_STORE for the sessions of a worker: fetched over its
+ * connection to certd, again on every change and reconnection. For a sandboxed process: opens nothing, and the store looks
+ * nowhere else. */
 
 #include <openssl/x509.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The client for the lists of authorities against a peer that plays certd: what it gives, takes back, gets wrong, and what is left
- * when it is away. */
+/* The client for the lists of authorities against a peer that plays certd: what it gives, takes back, gets wrong, and what is
+ * left when it is away. */
 
 #include <setjmp.h>
 #include <signal.h>
@@ -178,7 +178,8 @@ static void put_text(Fixture *f, const char *text)
 
 static void tell(Fixture *f)
 {
-    assert_true(peer_server_emit(f->certd, ROLE_SELF, CERTD_PATH, CERTD_PEER_INTERFACE, "AuthoritiesChanged", "t", UINT64_C(2)) >= 0);
+    assert_true(peer_server_emit(f->certd, ROLE_SELF, CERTD_PATH, CERTD_PEER_INTERFACE, "AuthoritiesChanged", "t", UINT64_C(2))
+            >= 0);
 }
 
 static void wait_changed(Fixture *f, unsigned n)

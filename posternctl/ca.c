@@ -120,7 +120,8 @@ static int read_authorities(sd_bus_message *m, Table *t, bool json)
     r = sd_bus_message_enter_container(m, 'a', "(ssssttb)");
     if (r < 0)
         return r;
-    while ((r = sd_bus_message_read(m, "(ssssttb)", &list, &name, &subject, &fingerprint, &not_before, &not_after, &enabled)) > 0) {
+    while ((r = sd_bus_message_read(m, "(ssssttb)", &list, &name, &subject, &fingerprint, &not_before, &not_after, &enabled))
+            > 0) {
         char beginning[FINGERPRINT_SHOWN + 1];
 
         (void) snprintf(beginning, sizeof(beginning), "%.*s", FINGERPRINT_SHOWN, fingerprint);

@@ -51,8 +51,9 @@ def make_expired(directory):
         """)
     (directory / "index.txt").write_text("")
     openssl("req", "-new", "-key", str(directory / "key.pem"), "-subj", "/CN=Expired", "-out", str(directory / "expired.csr"))
-    return openssl("ca", "-batch", "-notext", "-config", str(directory / "ca.cnf"), "-selfsign", "-keyfile", str(directory / "key.pem"),
-                   "-startdate", "20200101000000Z", "-enddate", "20210101000000Z", "-in", str(directory / "expired.csr"))
+    return openssl("ca", "-batch", "-notext", "-config", str(directory / "ca.cnf"), "-selfsign",
+                   "-keyfile", str(directory / "key.pem"), "-startdate", "20200101000000Z", "-enddate", "20210101000000Z",
+                   "-in", str(directory / "expired.csr"))
 
 
 def fingerprint(pem):
@@ -155,7 +156,8 @@ def test_import_shows_what_openssl_says(lists, pems):
     assert [entry["FingerprintSHA256"] for entry in listed] == [fingerprint(pems["a"]), fingerprint(pems["b"])]
     shown = lists.json("show", fingerprint(pems["a"]))
     assert shown["Lists"] == ["custom"] and shown["TrustedBy"] == ["custom"]
-    assert shown["Subject"] == openssl("x509", "-noout", "-subject", "-nameopt", "RFC2253", data=pems["a"]).strip()[len("subject="):]
+    subject = openssl("x509", "-noout", "-subject", "-nameopt", "RFC2253", data=pems["a"]).strip()
+    assert shown["Subject"] == subject.removeprefix("subject=")
     assert shown["SerialNumber"].replace(":", "") == openssl("x509", "-noout", "-serial", data=pems["a"]).strip().split("=")[1]
     assert shown["FingerprintSHA1"] == openssl("x509", "-noout", "-fingerprint", "-sha1", data=pems["a"]).strip().split("=")[1]
     assert shown["KeyType"] == "ED25519"
@@ -276,8 +278,8 @@ def test_by_busctl_and_by_root_only(lists, gate, pems):
     for daemon in ("smtpd", "deliverd"):
         caller = {"user": f"postern-{daemon}", "groups": ("postern-certd",)}
         assert gate.call_peer("certd", "GetAuthorities", **caller).error is None
-        refused = gate.run(["busctl", "--address=unix:path=/run/postern/certd", *call[2:], "SetAuthoritiesEnabled", "sasb", "system",
-                            "0", "false"], check=False, **caller)
+        refused = gate.run(["busctl", "--address=unix:path=/run/postern/certd", *call[2:], "SetAuthoritiesEnabled", "sasb",
+                            "system", "0", "false"], check=False, **caller)
         assert refused.returncode != 0 and "may not call" in refused.stderr
     assert gate.call_peer("certd", "GetAuthorities").error == "AccessDenied"  # root is no daemon
     assert lists.json("lists")[0]["Enabled"]
@@ -305,7 +307,7 @@ def test_kill_9_leaves_the_old_or_the_new(lists, gate):
 def test_a_broken_file_is_no_reason_to_trust_others(lists, gate, pems):
     # Given a file that lost its end
     lists("import", "a.pem")
-    gate.run("cp -a /var/lib/postern/certd/authorities /root/authorities.good && truncate -s -100 /var/lib/postern/certd/authorities")
+    gate.run("cd /var/lib/postern/certd && cp -a authorities /root/authorities.good && truncate -s -100 authorities")
     cursor = gate.cursor()
     try:
         # when certd starts, then it does not, and says why.
