@@ -10,6 +10,7 @@
 
 #include "bus-error.h"
 #include "certd-bus.h"
+#include "expiry-watch.h"
 #include "log.h"
 #include "openssl-cleanup.h"
 
@@ -30,6 +31,7 @@ void authorities_bus_news(Authorities *a, const char *problem, void *userdata)
     }
     if (bus)
         (void) sd_bus_emit_signal(bus, CERTD_PATH, CERTD_INTERFACE, "AuthoritiesChanged", "t", generation);
+    expiry_watch_check(m->expiry);
 }
 
 int authorities_method_peer_get(sd_bus_message *m, void *userdata, sd_bus_error *error)

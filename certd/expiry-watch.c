@@ -140,7 +140,8 @@ static void tell(Manager *m, const Item *i, const ExpiryDecision *d, uint64_t no
 
     format_event(i, now_usec, &event);
     format_date(i->not_after_usec, &date);
-    log_event(!d->alert ? LOG_INFO : past ? LOG_ERR : LOG_WARNING, past ? CERTIFICATE_EXPIRED_ID : CERTIFICATE_EXPIRES_ID,
+    log_event(!d->alert ? LOG_INFO : past ? LOG_ERR : LOG_WARNING,
+            i->kind == EXPIRY_AUTHORITY ? AUTHORITY_EXPIRES_ID : past ? CERTIFICATE_EXPIRED_ID : CERTIFICATE_EXPIRES_ID,
             (LogField[]) {{"POSTERN_CERTIFICATE", i->name}, {"POSTERN_REASON", event}}, 2, "The %s %s %s: it is valid until %s%s%s", what,
             i->name, event, date, *i->users ? ", and used by " : ", and not used", i->users);
     if (d->alert)
@@ -209,6 +210,30 @@ static void check_certificates(Check *c)
     }
 }
 
+/* Those that peers are verified by. An authority that is in both lists is checked once. */
+static void check_authorities(Check *c)
+{
+    const AuthoritySet *set = authorities_get(c->watch->manager->authorities);
+    const Authority *a;
+    size_t position = 0;
+
+    while ((a = authority_set_next_trusted(set, &position))) {
+        uint8_t id[EXPIRY_ID_SIZE];
+
+        for (size_t i = 0; i < EXPIRY_ID_SIZE; i++)
+            if (sscanf(a->fingerprint + 3 * i, "%2hhx", &id[i]) != 1)
+                return;
+        check_item(c, &(Item) {
+                .kind = EXPIRY_AUTHORITY,
+                .name = a->name,
+                .subject = a->subject,
+                .users = "the verification of peers",
+                .not_before_usec = a->not_before_usec,
+                .not_after_usec = a->not_after_usec,
+        }, id);
+    }
+}
+
 void expiry_watch_check(ExpiryWatch *w)
 {
     Check c = {.watch = w};
@@ -221,6 +246,7 @@ void expiry_watch_check(ExpiryWatch *w)
     c.now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
     c.next_usec = c.now_usec + CHECK_USEC;
     check_certificates(&c);
+    check_authorities(&c);
     if (!expiry_record_equal(&c.told, &w->told)) {
         r = expiry_record_write(&c.told, store_dir_fd(w->manager->store));
         if (r < 0)

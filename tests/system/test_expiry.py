@@ -132,6 +132,18 @@ def test_it_is_noticed_when_the_time_has_come(office):
     assert len(told(office, "seconds")) == 2
 
 
+def test_authorities_are_told_of(office):
+    # Given an authority of the own list that is good for a few days
+    office.run("""cd /root/expiry && exec 2>/dev/null && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -keyout short.key -out short.pem -subj "/CN=Short Authority" -days 6 && posternctl ca import short.pem""")
+    raised = office.wait_journal(MESSAGE_ID=gateway.ALERT, match=lambda e: "authority Short Authority " in e["POSTERN_REASON"])[0]
+    assert raised["POSTERN_ALERT_SEVERITY"] == "Info" and "expires in 5 days" in raised["POSTERN_REASON"]
+    # then a restart does not repeat it.
+    office.systemctl("restart", "postern-certd.service")
+    office.run(["posternctl", "ca", "list"])
+    assert len([e for e in office.journal(MESSAGE_ID=gateway.ALERT) if "Short Authority" in e["POSTERN_REASON"]]) == 1
+
+
 def test_the_demonstration_certificate_is_told_by_one(office):
     office.wait_journal(MESSAGE_ID=DEMONSTRATION)
     assert {entry["SYSLOG_IDENTIFIER"] for entry in office.journal(MESSAGE_ID=DEMONSTRATION)} == {"postern-certd"}
