@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -25,6 +26,8 @@ KILLS, WORKERS = 200, 2
 KILLS_OF_STARTS = 40
 SEED = 7
 PASSPHRASE = "5f1d" * 16
+
+OTHERS = r"\.?(assignments|authorities|expiry)(\.new)?"
 
 Identity = collections.namedtuple("Identity", "fingerprint chain export_forbidden request")
 NEW = "a certificate that was not there before"
@@ -92,7 +95,8 @@ class Certd:
 
     def certificates(self):
         """What there is, as certd tells it: it has read the whole store, and tried each key with its certificate."""
-        names = sorted({path.stem for path in self.store.iterdir() if not path.name.startswith(".")}) or ["demonstration"]
+        names = sorted({path.stem for path in self.store.iterdir() if path.suffix in (".pem", ".crt")
+                        and not path.name.startswith(".")}) or ["demonstration"]
         shown = json.loads(self.run("cert", "show", "--json", *names))
         shown = shown if isinstance(shown, list) else [shown]
         assert all(entry["KeyEncrypted"] for entry in shown)
@@ -100,7 +104,8 @@ class Certd:
                                         entry["RequestPending"]) for entry in shown}
 
     def files(self):
-        return sorted(path.name for path in self.store.iterdir())
+        """What lies there for certificates: all but the other files that certd keeps, which have one temporary each."""
+        return sorted(path.name for path in self.store.iterdir() if not re.fullmatch(OTHERS, path.name))
 
 
 def fits(seen, expected):
@@ -204,7 +209,7 @@ class Story:
             self.change_and_kill()
         self.certd.stop()
         assert "Failed" not in self.certd.said()
-        for file in self.certd.store.iterdir():
+        for file in self.certd.store.glob("*.pem"):
             # And what is on disk is what openssl finds there, too.
             key = subprocess.run(["openssl", "pkey", "-in", file, "-passin", f"pass:{PASSPHRASE}", "-pubout"], check=True,
                                  capture_output=True).stdout
@@ -256,7 +261,7 @@ def test_certd_can_be_killed_while_it_takes_a_pair_over(tmp_path):
                 certd.store.joinpath(f"pair{suffix}").chmod(0o600)
             certd.start()
             # No event to wait for: any instant will do.
-            time.sleep(instant.uniform(0, duration))
+            time.sleep(instant.uniform(0, 3 * duration))
             certd.kill()
             unfinished += "pair.crt" in certd.files()
             certd.start()
