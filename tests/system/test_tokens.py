@@ -140,7 +140,7 @@ def test_a_token_that_is_away_is_waited_for(vault):
 
 @pytest.mark.skipif(has_provider(), reason="this release can use tokens")
 def test_without_the_provider_that_is_said(lab):
-    host = lab.host("plain", stage=lab.stage(gateway.build_directory()))
+    host = lab.host("tokenless", stage=lab.stage(gateway.build_directory()))
     host.write("/etc/postern/certd.conf.d/token.conf", f"[Tokens]\nModule={MODULE}\n")
     host.systemctl("start", "postern-certd.service", check=False)
     said = host.wait_journal(match=lambda entry: "PKCS#11" in entry["MESSAGE"], _SYSTEMD_UNIT="postern-certd.service")[0]["MESSAGE"]
