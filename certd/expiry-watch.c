@@ -25,6 +25,7 @@ struct ExpiryWatch {
 /* One certificate, as what it is checked. */
 typedef struct Item {
     ExpiryKind kind;
+    bool is_authority;
     const char *name;    /* "mx" */
     const char *subject;
     const char *users;   /* "smtpd, delivery"; "" */
@@ -96,7 +97,7 @@ static int format_remedy(const Item *i, char **ret)
 {
     int n;
 
-    if (i->kind == EXPIRY_AUTHORITY)
+    if (i->is_authority)
         n = asprintf(ret, "Peers whose certificates were signed by it cannot be verified from then on. Those who run them have to get new "
                           "certificates; this host needs the authority's new one, if there is one, in its list.\n");
     else if (i->self_signed)
@@ -118,7 +119,7 @@ static int format_remedy(const Item *i, char **ret)
 static void raise_alert(Manager *m, const Item *i, const ExpiryDecision *d, const char *event)
 {
     _cleanup_free_ char *key = NULL, *summary = NULL, *body = NULL, *remedy = NULL;
-    const char *what = i->kind == EXPIRY_AUTHORITY ? "authority" : "certificate";
+    const char *what = i->is_authority ? "authority" : "certificate";
     char date[32];
 
     format_date(i->not_after_usec, &date);
@@ -135,13 +136,13 @@ static void raise_alert(Manager *m, const Item *i, const ExpiryDecision *d, cons
 static void tell(Manager *m, const Item *i, const ExpiryDecision *d, uint64_t now_usec)
 {
     const bool past = d->told.stage == EXPIRY_PAST;
-    const char *what = i->kind == EXPIRY_AUTHORITY ? "authority" : "certificate";
+    const char *what = i->is_authority ? "authority" : "certificate";
     char event[64], date[32];
 
     format_event(i, now_usec, &event);
     format_date(i->not_after_usec, &date);
     log_event(!d->alert ? LOG_INFO : past ? LOG_ERR : LOG_WARNING,
-            i->kind == EXPIRY_AUTHORITY ? AUTHORITY_EXPIRES_ID : past ? CERTIFICATE_EXPIRED_ID : CERTIFICATE_EXPIRES_ID,
+            i->is_authority ? AUTHORITY_EXPIRES_ID : past ? CERTIFICATE_EXPIRED_ID : CERTIFICATE_EXPIRES_ID,
             (LogField[]) {{"POSTERN_CERTIFICATE", i->name}, {"POSTERN_REASON", event}}, 2, "The %s %s %s: it is valid until %s%s%s", what,
             i->name, event, date, *i->users ? ", and used by " : ", and not used", i->users);
     if (d->alert)
@@ -210,10 +211,12 @@ static void check_certificates(Check *c)
     }
 }
 
-/* Those that peers are verified by. An authority that is in both lists is checked once. */
+/* Those that peers are verified by. An authority that is in both lists is checked once. The host's list comes with some that have
+ * expired; which it has is the distribution's care, so of those an entry in the journal is enough. */
 static void check_authorities(Check *c)
 {
     const AuthoritySet *set = authorities_get(c->watch->manager->authorities);
+    const AuthorityList *own = &set->lists[AUTHORITY_LIST_CUSTOM].authorities;
     const Authority *a;
     size_t position = 0;
 
@@ -224,7 +227,8 @@ static void check_authorities(Check *c)
             if (sscanf(a->fingerprint + 3 * i, "%2hhx", &id[i]) != 1)
                 return;
         check_item(c, &(Item) {
-                .kind = EXPIRY_AUTHORITY,
+                .kind = authority_list_find(own, a->fingerprint) ? EXPIRY_AUTHORITY : EXPIRY_UNUSED,
+                .is_authority = true,
                 .name = a->name,
                 .subject = a->subject,
                 .users = "the verification of peers",

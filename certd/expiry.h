@@ -21,8 +21,8 @@ typedef enum ExpiryStage {
 } ExpiryStage;
 
 typedef enum ExpiryKind {
-    EXPIRY_UNUSED,    /* a certificate that nothing uses: an entry in the journal is enough */
-    EXPIRY_AUTHORITY, /* of an authority that peers are verified by */
+    EXPIRY_UNUSED,    /* a certificate that nothing uses, or an authority of the host's list: an entry in the journal is enough */
+    EXPIRY_AUTHORITY, /* of an authority that an administrator has added, and peers are verified by */
     EXPIRY_USED,
 } ExpiryKind;
 

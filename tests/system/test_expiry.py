@@ -142,6 +142,9 @@ def test_authorities_are_told_of(office):
     office.systemctl("restart", "postern-certd.service")
     office.run(["posternctl", "ca", "list"])
     assert len([e for e in office.journal(MESSAGE_ID=gateway.ALERT) if "Short Authority" in e["POSTERN_REASON"]]) == 1
+    # Those that came with the host are nobody's alert, whatever their age.
+    assert not [e for e in office.journal(MESSAGE_ID=gateway.ALERT)
+                if "authority" in e["POSTERN_REASON"] and "Short Authority" not in e["POSTERN_REASON"]]
 
 
 def test_the_demonstration_certificate_is_told_by_one(office):
