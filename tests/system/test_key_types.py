@@ -65,6 +65,15 @@ def connect(gate, authority, *options):
     return subprocess.run(command, input=b"QUIT\r\n", capture_output=True, timeout=30).stdout.decode(errors="replace")
 
 
+@pytest.mark.parametrize("certificate", KEY_TYPES, indirect=True, scope="module")
+def test_a_request_is_signed_by_the_key(gate, ctl, certificate):
+    request = ctl("cert", "request", NAME).text
+    judged = subprocess.run(["openssl", "req", "-verify", "-noout", "-pubkey"], input=request, capture_output=True, text=True, check=True)
+    assert "verify OK" in judged.stdout + judged.stderr
+    public = subprocess.run(["openssl", "x509", "-noout", "-pubkey"], input=certificate, capture_output=True, text=True, check=True)
+    assert "BEGIN PUBLIC KEY" in public.stdout and public.stdout in judged.stdout
+
+
 @every_case
 def test_a_server_that_has_not_the_key_is_verified(gate, certificate, version, tmp_path):
     tmp_path.joinpath("certificate").write_text(certificate)
