@@ -150,7 +150,7 @@ static int certificate_prepare(Certificate *c)
     for (size_t i = 0; (scheme = signature_scheme_get(i)); i++) {
         int r;
 
-        if (!(scheme->key_types & (1u << c->key_type)))
+        if (!((scheme->key_types | scheme->tls13) & (1u << c->key_type)))
             continue;
         if (n == ELEMENTSOF(c->prepared))
             return -E2BIG;

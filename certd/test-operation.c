@@ -154,6 +154,10 @@ static void test_key_types(void **state)
 static void test_ml_dsa(void **state)
 {
     static const char *const types[] = {"ml-dsa-44", "ml-dsa-65", "ml-dsa-87"};
+    static const uint16_t schemes[] = {0x0904, 0x0905, 0x0906};
+    const uint8_t message[] = "not looked at here";
+    uint8_t signature[CERTIFICATE_SIGNATURE_MAX];
+    size_t size;
     EVP_KEYMGMT *keymgmt = EVP_KEYMGMT_fetch(NULL, "ML-DSA-65", NULL);
     const bool available = keymgmt != NULL;
     Place *p = *state;
@@ -164,6 +168,10 @@ static void test_ml_dsa(void **state)
             create(p, types[i], types[i]);
             assert_says(p, find(p, types[i])->pem, "openssl x509 -noout -text", "ML-DSA");
             assert_int_equal(state_of(p, types[i]), CERTIFICATE_SELF_SIGNED);
+            assert_int_equal(certificate_sign(find(p, types[i]), signature_scheme_from_id(schemes[i]), message, sizeof(message), signature,
+                                     &size),
+                    0);
+            assert_true(size > 2000);
         } else {
             _cleanup_(operation_freep) Operation *o = make(p, OPERATION_CREATE, types[i]);
 
