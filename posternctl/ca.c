@@ -183,28 +183,10 @@ static const TableColumn show_columns[] = {
 int verb_ca_show(Context *context, char *const *arguments)
 {
     _cleanup_(table_freep) Table *t = NULL;
-    const Output *o = &context->output;
-    json_object *all;
     int r;
 
-    r = table_new(&t, show_columns, ELEMENTSOF(show_columns));
-    if (r < 0)
-        return r;
-    for (char *const *fingerprint = arguments; *fingerprint; fingerprint++) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-
-        r = bus_call(context->bus, &describe_authority, &reply, &context->failure, "s", *fingerprint);
-        if (r >= 0)
-            r = bus_reply_check(&describe_authority, details_read(reply, t, show_columns, ELEMENTSOF(show_columns), NULL),
-                    &context->failure);
-        if (r < 0)
-            return r;
-    }
-    context_page(context);
-    if (o->json == OUTPUT_JSON_OFF || !arguments[1])
-        return table_show_record(t, o);
-    r = table_to_json(t, &all);
-    return r < 0 ? r : output_value(o, all);
+    r = details_fetch(context, &describe_authority, arguments, &t, show_columns, ELEMENTSOF(show_columns), NULL);
+    return r < 0 ? r : details_show(context, t, arguments);
 }
 
 /* ---- changes ---- */

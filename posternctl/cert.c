@@ -185,30 +185,14 @@ static void warn_about_names(const Table *t)
 int verb_cert_show(Context *context, char *const *arguments)
 {
     _cleanup_(table_freep) Table *t = NULL;
-    const Output *o = &context->output;
-    json_object *all;
     int r;
 
-    r = table_new(&t, show_columns, ELEMENTSOF(show_columns));
+    r = details_fetch(context, &describe_certificate, arguments, &t, show_columns, ELEMENTSOF(show_columns), colour_of);
     if (r < 0)
         return r;
-    for (char *const *name = arguments; *name; name++) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-
-        r = bus_call(context->bus, &describe_certificate, &reply, &context->failure, "s", *name);
-        if (r >= 0)
-            r = bus_reply_check(&describe_certificate, details_read(reply, t, show_columns, ELEMENTSOF(show_columns), colour_of),
-                    &context->failure);
-        if (r < 0)
-            return r;
-    }
-    if (o->json == OUTPUT_JSON_OFF)
+    if (context->output.json == OUTPUT_JSON_OFF)
         warn_about_names(t);
-    context_page(context);
-    if (o->json == OUTPUT_JSON_OFF || !arguments[1])
-        return table_show_record(t, o);
-    r = table_to_json(t, &all);
-    return r < 0 ? r : output_value(o, all);
+    return details_show(context, t, arguments);
 }
 
 /* ---- TLSA records ---- */

@@ -95,3 +95,38 @@ int details_read(sd_bus_message *m, Table *t, const TableColumn *columns, size_t
         r = add_member(m, t, columns[i].member, colour);
     return r;
 }
+
+int details_fetch(Context *context, const BusMethod *method, char *const *arguments, Table **ret, const TableColumn *columns,
+        size_t n_columns, Colour (*colour)(const char *member, const char *text))
+{
+    _cleanup_(table_freep) Table *t = NULL;
+    int r;
+
+    r = table_new(&t, columns, n_columns);
+    if (r < 0)
+        return r;
+    for (char *const *argument = arguments; *argument; argument++) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+        r = bus_call(context->bus, method, &reply, &context->failure, "s", *argument);
+        if (r >= 0)
+            r = bus_reply_check(method, details_read(reply, t, columns, n_columns, colour), &context->failure);
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(t);
+    return 0;
+}
+
+int details_show(Context *context, Table *t, char *const *arguments)
+{
+    const Output *o = &context->output;
+    json_object *all;
+    int r;
+
+    context_page(context);
+    if (o->json == OUTPUT_JSON_OFF || !arguments[1])
+        return table_show_record(t, o);
+    r = table_to_json(t, &all);
+    return r < 0 ? r : output_value(o, all);
+}
