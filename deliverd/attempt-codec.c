@@ -194,6 +194,8 @@ static int append_request(sd_bus_message *m, const SmtpRequest *q)
     if (r >= 0)
         r = append_bool(m, "SmtpUtf8", q->smtputf8);
     if (r >= 0)
+        r = append_bool(m, "RequireTls", q->require_tls);
+    if (r >= 0)
         r = sd_bus_message_append(m, "{sv}", "MessageOffset", "t", q->message_offset);
     if (r >= 0)
         r = sd_bus_message_append(m, "{sv}", "MessageSize", "t", q->message_size);
@@ -275,7 +277,7 @@ static int read_name_rule(sd_bus_message *m, void *object)
     r = sd_bus_message_read(m, "v", "u", &rule);
     if (r < 0)
         return r;
-    if (rule > TLS_NAMES_HOSTED)
+    if (rule > TLS_NAMES_DNS)
         return -EBADMSG;
     ((AttemptRequest *) object)->request.reference.rule = (TlsNameRule) rule;
     return 0;
@@ -296,6 +298,11 @@ static int read_body_8bit(sd_bus_message *m, void *object)
 static int read_smtputf8(sd_bus_message *m, void *object)
 {
     return read_bool(m, &((AttemptRequest *) object)->request.smtputf8);
+}
+
+static int read_require_tls(sd_bus_message *m, void *object)
+{
+    return read_bool(m, &((AttemptRequest *) object)->request.require_tls);
 }
 
 static int read_offset(sd_bus_message *m, void *object)
@@ -384,6 +391,7 @@ static const ValueKey request_keys[] = {
     {"NameRule", read_name_rule},
     {"Names", read_names},
     {"Recipients", read_recipients},
+    {"RequireTls", read_require_tls},
     {"Sender", read_sender},
     {"ServerName", read_server_name},
     {"SmtpUtf8", read_smtputf8},

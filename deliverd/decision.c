@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From DNS answers to a plan. No clock, no network, no log. Wherever an answer could not be told for sure the mail waits: nothing
- * here turns a failure to look something up into permission to do without it. */
+/* From DNS answers to hosts, addresses and TLSA records. No clock, no network, no log. Wherever an answer could not be told for
+ * sure the mail waits: nothing here turns a failure to look something up into permission to do without it. */
 
 #include "decision.h"
 
@@ -30,6 +30,7 @@ const char *failure_kind_to_string(FailureKind k)
         [FAILURE_CONNECT] = "connect",
         [FAILURE_SMTP] = "smtp",
         [FAILURE_TLS] = "tls",
+        [FAILURE_STS] = "sts",
         [FAILURE_DANE] = "dane",
     };
 
@@ -298,163 +299,10 @@ TlsaOutcome decision_tlsa(const ResolveAnswer *answer)
     return TLSA_FOUND;
 }
 
-bool decision_asks_tlsa(const DestinationPolicy *policy, const MxPlan *mx)
+void decision_tlsa_error(const ResolveAnswer *answer, const char *base, char *buffer, size_t size)
 {
-    /* An insecure MX with Opportunistic: asked for and enforced all the same; it cannot hurt, and helps against a passive eye. */
-    return policy->dane == DANE_OPPORTUNISTIC || (policy->dane == DANE_MANDATORY && mx->secure);
-}
-
-/* What each level wants without DANE. */
-static const struct {
-    SmtpTlsWant want;
-    TlsNameRule rule;
-    const char *wanted;
-} levels[] = {
-    [TLS_LEVEL_NO] = {SMTP_TLS_NO, TLS_NAMES_ANY, "none"},
-    [TLS_LEVEL_PREFERRED] = {SMTP_TLS_IF_OFFERED, TLS_NAMES_ANY, "may"},
-    [TLS_LEVEL_PREFERRED_VERIFY] = {SMTP_TLS_IF_OFFERED, TLS_NAMES_ANY, "may-verify"},
-    [TLS_LEVEL_REQUIRED] = {SMTP_TLS_REQUIRED, TLS_NAMES_ANY, "required"},
-    [TLS_LEVEL_REQUIRED_VERIFY] = {SMTP_TLS_VERIFY, TLS_NAMES_ANY, "required-verify"},
-    [TLS_LEVEL_REQUIRED_VERIFY_HOSTED] = {SMTP_TLS_VERIFY, TLS_NAMES_HOSTED, "required-verify-hosted"},
-};
-
-static void add_name(HostPlan *p, const char *name)
-{
-    size_t n = 0;
-
-    for (; p->names[n]; n++)
-        if (streq(p->names[n], name))
-            return;
-    p->names[n] = name;
-}
-
-/* Who may be at the other end where authorities say who it is: the destination itself, or the host that it is routed to or
- * names securely. What only an insecure answer names may be anybody's choice. */
-static void plan_level(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *p)
-{
-    p->want = levels[policy->tls].want;
-    p->rule = levels[policy->tls].rule;
-    p->wanted = levels[policy->tls].wanted;
-    /* An address literal has no name. */
-    if (*facts->domain != '[')
-        add_name(p, facts->domain);
-    if (!facts->host)
-        return;
-    if (facts->mx->secure)
-        add_name(p, facts->host);
-    else if (policy->verify_insecure_mx && !streq(facts->host, facts->domain))
-        p->insecure_name = facts->host;
-}
-
-static void plan_skip(HostPlan *p, FailureKind kind, const char *format, ...) _printf_(3, 4);
-
-static void plan_skip(HostPlan *p, FailureKind kind, const char *format, ...)
-{
-    va_list ap;
-
-    p->skip = true;
-    p->kind = kind;
-    if (kind == FAILURE_DANE)
-        p->wanted = "dane";
-    va_start(ap, format);
-    (void) vsnprintf(p->reason, sizeof(p->reason), format, ap);
-    va_end(ap);
-}
-
-/* Secure TLSA records are there: they decide. */
-static void plan_dane(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *p)
-{
-    for (size_t i = 0; i < facts->tlsa->n_records && p->n_tlsa < ELEMENTSOF(p->tlsa); i++) {
-        TlsaRecord record;
-
-        if (resolve_parse_tlsa(facts->tlsa->records + i, &record) >= 0 && tlsa_usable(&record))
-            p->tlsa[p->n_tlsa++] = record;
-    }
-    if (p->n_tlsa == 0) {
-        /* RFC 7672, section 2.2: the host promises TLS but nothing to authenticate it by. */
-        if (policy->dane == DANE_MANDATORY)
-            plan_skip(p, FAILURE_DANE, "none of the TLSA records of %s is usable, and DANE is mandatory", facts->base);
-        else if (p->want < SMTP_TLS_REQUIRED) {
-            p->want = SMTP_TLS_REQUIRED;
-            p->wanted = "required";
-        }
-        return;
-    }
-    p->want = SMTP_TLS_DANE;
-    p->wanted = "dane";
-    p->dane_counts = facts->mx->secure;
-    p->base = facts->base;
-    p->names[0] = p->names[1] = p->insecure_name = NULL;
-    if (facts->mx->secure) {
-        if (!streq(facts->domain, facts->base))
-            add_name(p, facts->domain);
-        if (facts->mx->expansion && !streq(facts->mx->expansion, facts->base))
-            add_name(p, facts->mx->expansion);
-    }
-}
-
-/* Where the peer has to be verified and the name of a host from an insecure answer proves nothing, TLSA records of such a host
- * prove nothing either. */
-static bool dane_is_no_proof(const DestinationPolicy *policy, const MxPlan *mx)
-{
-    return levels[policy->tls].want == SMTP_TLS_VERIFY && !mx->secure && !policy->verify_insecure_mx;
-}
-
-void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *ret)
-{
-    TlsaOutcome tlsa = TLSA_NONE;
-    char why[400];
-
-    *ret = (HostPlan) {};
-    plan_level(policy, facts, ret);
-    if (facts->addresses->n_addresses == 0) {
-        plan_skip(ret, FAILURE_DNS, "%s", facts->addresses->reason);
-        return;
-    }
-    if (policy->dane == DANE_NONE)
-        return;
-    if (policy->dane == DANE_MANDATORY && !facts->mx->secure) {
-        plan_skip(ret, FAILURE_DANE, "DANE is mandatory and the MX records of %s are not secured by DNSSEC", facts->domain);
-        return;
-    }
-    if (facts->tlsa)
-        tlsa = decision_tlsa(facts->tlsa);
-    switch (tlsa) {
-    case TLSA_FOUND:
-        if (!dane_is_no_proof(policy, facts->mx))
-            plan_dane(policy, facts, ret);
-        return;
-    case TLSA_ERROR:
-        describe_answer(why, sizeof(why), "TLSA", facts->base, facts->tlsa);
-        plan_skip(ret, FAILURE_DANE, "%s", conclusive(facts->tlsa) ? "TLSA records are malformed" : why);
-        return;
-    case TLSA_NONE:
-        if (policy->dane == DANE_MANDATORY)
-            plan_skip(ret, FAILURE_DANE, "DANE is mandatory and the host has no secure TLSA records");
-        return;
-    }
-}
-
-const char *decision_wanted(const HostPlan *plan, SmtpTlsWant want)
-{
-    return want == SMTP_TLS_NO ? "none" : plan->wanted;
-}
-
-TlsVerify decision_verified(const HostPlan *plan, TlsVerify seen)
-{
-    return seen == TLS_VERIFY_DANE && !plan->dane_counts ? TLS_VERIFY_DANE_MX_INSECURE : seen;
-}
-
-const char *decision_got(bool tls_used, TlsVerify verified)
-{
-    if (!tls_used)
-        return "none";
-    switch (verified) {
-    case TLS_VERIFY_DANE:
-        return "dane";
-    case TLS_VERIFY_PKIX:
-        return "verified";
-    default:
-        return "encrypted";
-    }
+    if (conclusive(answer))
+        (void) snprintf(buffer, size, "TLSA records of %s are malformed", base);
+    else
+        describe_answer(buffer, size, "TLSA", base, answer);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What to do, from what the administrator wants and what DNS and the peer said. Pure functions: every row of the delivery matrix
- * (RFC 7672, RFC 5321, RFC 7505) is a case of test-decision.c. delivery.c asks the questions and carries out the answers.
+/* What to do, from what the administrator, the message and the destination want and what DNS and the peer said. Pure functions:
+ * every row of the delivery matrix (RFC 7672, 8461, 8689, 5321, 7505) is a case of a test. delivery-run.c asks the questions and
+ * carries out the answers.
  *
  * In order: decision_mx() → for each host: decision_addresses() → TLSA of each base in turn while decision_tlsa() says
  * TLSA_NONE → decision_plan() → an attempt → decision_verdict(). */
@@ -15,6 +16,7 @@
 #include "destination.h"
 #include "resolve.h"
 #include "smtp-client.h"
+#include "sts-policy.h"
 
 /* Hosts and addresses beyond these are not tried. */
 #define DECISION_HOSTS_MAX 32
@@ -27,9 +29,17 @@ typedef enum FailureKind {
     FAILURE_CONNECT,
     FAILURE_SMTP,
     FAILURE_TLS,  /* TLS was required and did not come about, or its peer had to be verified and was not */
+    FAILURE_STS,  /* an MTA-STS policy is enforced and the host was not as it says, or it could not be told whether there is one */
     FAILURE_DANE, /* authentication by DANE was needed and failed, or could not be looked up */
 } FailureKind;
 const char *failure_kind_to_string(FailureKind k);
+
+/* What the message itself wants of TLS (RFC 8689). */
+typedef enum MessageTls {
+    MESSAGE_TLS_DEFAULT,
+    MESSAGE_TLS_REQUIRED, /* REQUIRETLS: only to verified hosts that promise the same */
+    MESSAGE_TLS_OPTIONAL, /* TLS-Required: No. Rather delivered than secured: what the destination asks for does not hold */
+} MessageTls;
 
 /* ---- MX ---- */
 typedef enum MxOutcome {
@@ -85,8 +95,10 @@ typedef enum TlsaOutcome {
 /* "_25._tcp.mx.example.com"; malloc'ed. */
 char *decision_tlsa_name(const char *base, uint16_t port);
 TlsaOutcome decision_tlsa(const ResolveAnswer *answer);
+/* Why it is TLSA_ERROR, in words. */
+void decision_tlsa_error(const ResolveAnswer *answer, const char *base, char *buffer, size_t size);
 
-/* ---- the plan for one host ---- */
+/* ---- the plan for one host (decision-plan.c) ---- */
 typedef struct HostFacts {
     const char *domain;     /* where the message is for */
     const MxPlan *mx;
@@ -94,11 +106,13 @@ typedef struct HostFacts {
     const HostAddresses *addresses;
     const char *base;          /* of the last TLSA answer */
     const ResolveAnswer *tlsa; /* NULL: was not asked for */
+    const StsAnswer *sts;      /* the same */
+    MessageTls message_tls;
 } HostFacts;
 
 typedef struct HostPlan {
     bool skip;             /* do not connect; kind and reason say why */
-    FailureKind kind;
+    FailureKind kind;      /* without skip: what it is if TLS does not come about as wanted */
     char reason[512];
     SmtpTlsWant want;
     const char *wanted;    /* POSTERN_TLS_WANTED; static */
@@ -109,10 +123,15 @@ typedef struct HostPlan {
     TlsNameRule rule;      /* not for DANE */
     TlsaRecord tlsa[RESOLVE_RECORDS_MAX]; /* the usable ones, pointing into the answer */
     size_t n_tlsa;
+    StsMode sts;           /* of the policy that counts here; STS_MODE_NONE where there is none or DANE decides */
+    bool sts_named;        /* it names this host */
+    bool require_tls;      /* the host has to offer REQUIRETLS, and is told it */
 } HostPlan;
 
 /* Whether TLSA records are to be looked up for this host at all. */
-bool decision_asks_tlsa(const DestinationPolicy *policy, const MxPlan *mx);
+bool decision_asks_tlsa(const DestinationPolicy *policy, MessageTls message, const MxPlan *mx);
+/* The same for an MTA-STS policy of a destination that is no address literal. */
+bool decision_asks_sts(const DestinationPolicy *policy, MessageTls message);
 void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, HostPlan *ret);
 
 /* POSTERN_TLS_WANTED of an attempt: the plan's, or "none" after a fallback to the clear. */
@@ -121,6 +140,8 @@ const char *decision_wanted(const HostPlan *plan, SmtpTlsWant want);
 TlsVerify decision_verified(const HostPlan *plan, TlsVerify seen);
 /* "dane", "verified", "encrypted", "none": POSTERN_TLS_RESULT. verified: as decision_verified() says. */
 const char *decision_got(bool tls_used, TlsVerify verified);
+/* POSTERN_STS_RESULT: what a policy in testing mode would have come to, "passed" or why not; static. NULL: there is none. */
+const char *decision_sts_tested(const HostPlan *plan, bool tls_used, TlsVerify verified);
 
 /* ---- after an attempt ---- */
 typedef enum NextStep {
@@ -138,7 +159,7 @@ typedef struct Verdict {
 
 /* want is what this attempt was made with (not plan->want after NEXT_CLEAR). pending: a recipient without a final answer is
  * left. */
-Verdict decision_verdict(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending);
+Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending);
 
 /* What a recipient's reply and the deciding reply of the attempt mean for it. */
 typedef enum RecipientVerdict {

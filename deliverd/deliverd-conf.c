@@ -117,6 +117,7 @@ static const ConfKey keys[] = {
     {"Deliverd", "StopTimeout", conf_parse_usec, GENERAL(stop_timeout), &stop_range},
     {"Deliverd", "Workers", conf_parse_unsigned, GENERAL(workers), &workers_range},
     {"Destination", "DANE", parse_level, DESTINATION(dane), dane_levels},
+    {"Destination", "MTASTS", parse_bool_or_unset, DESTINATION(mta_sts), NULL},
     {"Destination", "MaxConnections", conf_parse_unsigned, DESTINATION(max_connections), &connections_range},
     {"Destination", "PlaintextFallback", parse_level, DESTINATION(fallback), fallbacks},
     {"Destination", "Route", parse_route, DESTINATION(route), NULL},

@@ -24,18 +24,23 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
     const SmtpResult *result = a->result;
     const char *wanted = decision_wanted(a->plan, a->want), *got = decision_got(result->tls_used, a->verified);
     const char *verified = tls_verify_to_string(a->verified);
-    char to[400], count[24], tls[64] = "";
+    const char *tested = decision_sts_tested(a->plan, result->tls_used, a->verified);
+    char to[400], count[24], tls[64] = "", sts[64] = "";
 
     (void) snprintf(count, sizeof(count), "%zu", a->delivered);
     describe_recipients(to, sizeof(to), a->first, a->delivered);
     if (result->tls_used)
         (void) snprintf(tls, sizeof(tls), " %s (%s)", result->tls.version, verified);
+    if (tested)
+        (void) snprintf(sts, sizeof(sts), ", sts=testing:%s", tested);
     const LogField fields[] = {
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
         {"POSTERN_DESTINATION", d->domain},
         {"POSTERN_PEER", a->peer},
         {"POSTERN_RECIPIENTS", count},
+        {"POSTERN_STS", a->plan->sts != STS_MODE_NONE ? sts_mode_to_string(a->plan->sts) : NULL},
+        {"POSTERN_STS_RESULT", tested},
         {"POSTERN_TLS_WANTED", wanted},
         {"POSTERN_TLS_RESULT", got},
         {"POSTERN_TLS_VERSION", result->tls_used ? result->tls.version : NULL},
@@ -46,7 +51,7 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
     };
 
     log_event(LOG_INFO, MESSAGE_DELIVERED_ID, fields, ELEMENTSOF(fields),
-            "%s: delivered to %s at %s, tls=%s:%s%s, reply: %d %s", m->id.text, to, a->peer, wanted, got, tls,
+            "%s: delivered to %s at %s, tls=%s:%s%s%s, reply: %d %s", m->id.text, to, a->peer, wanted, got, tls, sts,
             result->reply.code, result->reply.text);
 }
 
@@ -57,7 +62,7 @@ void report_attempt(const Delivery *d, const RunAttempt *a)
 
     if (a->delivered > 0)
         report_delivered(d, a);
-    if (a->last || (a->kind != FAILURE_TLS && a->kind != FAILURE_DANE))
+    if (a->last || (a->kind != FAILURE_TLS && a->kind != FAILURE_STS && a->kind != FAILURE_DANE))
         return;
     const LogField fields[] = {
         {"POSTERN_QUEUE_ID", m->id.text},

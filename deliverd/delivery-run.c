@@ -22,6 +22,9 @@ struct DeliveryRun {
     const char **pending; /* … and their addresses */
     size_t n_attempted;
 
+    StsQuery *sts_query;
+    StsAnswer sts; /* its reason and policy are the run's */
+    bool sts_known;
     MxPlan *mx;
     size_t host;    /* index of the next one in mx */
     ResolveQuery *queries[2];
@@ -49,6 +52,13 @@ static const char *host_name(const DeliveryRun *r)
 
 /* ---- the end ---- */
 
+static void cancel_sts(DeliveryRun *r)
+{
+    if (r->sts_query)
+        r->ops.sts_cancel(r->sts_query, r->userdata);
+    r->sts_query = NULL;
+}
+
 static void finish(DeliveryRun *r, bool soon)
 {
     bool pending = false;
@@ -62,22 +72,22 @@ static void finish(DeliveryRun *r, bool soon)
         .soon = soon,
     };
 
+    /* A destination can turn out to take no mail before the answer is there. */
+    cancel_sts(r);
     for (size_t i = 0; i < r->request.n_recipients; i++)
         pending |= r->recipients[i].verdict == VERDICT_PENDING;
     if (pending) {
-        const unsigned secured = 1u << FAILURE_DANE | 1u << FAILURE_TLS;
+        const unsigned secured = 1u << FAILURE_DANE | 1u << FAILURE_STS | 1u << FAILURE_TLS;
 
         result.reason = r->reason ?: "no host could be tried";
         result.kind = r->worst;
-        if (r->kinds == 1u << FAILURE_DANE)
-            result.kind = FAILURE_DANE;
-        else if (r->kinds & secured)
+        if ((r->kinds & secured) && r->kinds != 1u << r->worst)
             result.kind = FAILURE_TLS;
     }
     r->ops.done(&result, r->userdata);
 }
 
-/* Keeps the most telling reason: DANE before TLS before SMTP, then the latest. */
+/* Keeps the most telling reason: DANE before STS before TLS before SMTP, then the latest. */
 static void note_failure(DeliveryRun *r, FailureKind kind, const char *format, ...) _printf_(3, 4);
 
 static void note_failure(DeliveryRun *r, FailureKind kind, const char *format, ...)
@@ -230,7 +240,7 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
     pending = false;
     for (size_t i = 0; i < r->n_attempted; i++)
         pending |= r->recipients[r->attempted[i]].verdict == VERDICT_PENDING;
-    verdict = decision_verdict(r->want, r->request.policy.fallback, result->stage, result->reply.code, pending);
+    verdict = decision_verdict(&r->plan, r->want, r->request.policy.fallback, result->stage, result->reply.code, pending);
     r->verified = decision_verified(&r->plan, result->verify);
     if (pending) {
         reason = decision_describe(result->stage, pending_reply(r, result), result->tls_reason ?: "");
@@ -287,6 +297,7 @@ static void connect_address(DeliveryRun *r)
         .n_recipients = r->n_attempted,
         .body_8bit = r->request.body_8bit,
         .smtputf8 = r->request.smtputf8,
+        .require_tls = r->plan.require_tls,
     };
     k = r->ops.attempt(&r->call, sa, &r->smtp, on_attempted, r, r->userdata);
     if (k >= 0)
@@ -321,12 +332,14 @@ static void plan_host(DeliveryRun *r, const char *base)
         .addresses = &r->addresses,
         .base = base,
         .tlsa = r->tlsa,
+        .sts = r->sts_known ? &r->sts : NULL,
+        .message_tls = r->request.message_tls,
     };
 
     decision_plan(&r->request.policy, &facts, &r->plan);
     r->without_address &= r->addresses.n_addresses == 0 && r->addresses.none;
     if (r->plan.skip) {
-        r->want = r->plan.kind == FAILURE_DANE ? SMTP_TLS_DANE : r->plan.want;
+        r->want = r->plan.want;
         note_failure(r, r->plan.kind, "%s: %s", host_name(r), r->plan.reason);
         next_host(r);
         return;
@@ -374,7 +387,7 @@ static void addresses_known(DeliveryRun *r)
 {
     decision_addresses(host_name(r), r->port, r->a, r->aaaa, &r->addresses);
     r->base = 0;
-    if (r->addresses.n_addresses > 0 && r->addresses.bases[0] && decision_asks_tlsa(&r->request.policy, r->mx))
+    if (r->addresses.n_addresses > 0 && r->addresses.bases[0] && decision_asks_tlsa(&r->request.policy, r->request.message_tls, r->mx))
         ask_tlsa(r);
     else
         plan_host(r, NULL);
@@ -440,6 +453,13 @@ static void next_host(DeliveryRun *r)
 
 /* ---- the destination ---- */
 
+/* Both the hosts and the policy for them have to be known. */
+static void begin(DeliveryRun *r)
+{
+    if (r->mx && !r->sts_query)
+        next_host(r);
+}
+
 static void on_mx(ResolveAnswer *answer, void *userdata)
 {
     _cleanup_(resolve_answer_freep) ResolveAnswer *owned = answer;
@@ -454,7 +474,7 @@ static void on_mx(ResolveAnswer *answer, void *userdata)
     }
     switch (r->mx->outcome) {
     case MX_HOSTS:
-        next_host(r);
+        begin(r);
         return;
     case MX_DEFER:
         note_failure(r, FAILURE_DNS, "%s", r->mx->reason);
@@ -481,11 +501,42 @@ static int literal_host(const char *domain, char **ret)
     return 0;
 }
 
+static void on_sts(const StsAnswer *answer, void *userdata)
+{
+    DeliveryRun *r = userdata;
+
+    r->sts_query = NULL;
+    r->sts_known = true;
+    r->sts = (StsAnswer) {
+        .later = answer->later,
+        .reason = answer->reason ? strdup(answer->reason) : NULL,
+        .policy = answer->policy ? sts_policy_ref(answer->policy) : NULL,
+    };
+    begin(r);
+}
+
+/* RFC 8461, section 5 and 3.4: of the domain, or of the host that stands in its place. Never of an address. */
+static int ask_sts(DeliveryRun *r)
+{
+    const char *domain = r->route_host ?: r->request.domain;
+    HostAddresses probe;
+
+    if (!r->ops.sts || !decision_asks_sts(&r->request.policy, r->request.message_tls) || *domain == '['
+            || decision_literal(domain, 0, &probe))
+        return 0;
+    return r->ops.sts(&r->sts_query, domain, on_sts, r, r->userdata);
+}
+
 void delivery_run_start(DeliveryRun *r)
 {
     _cleanup_free_ char *literal = NULL;
     int k;
 
+    k = ask_sts(r);
+    if (k < 0) {
+        cannot_ask(r, k);
+        return;
+    }
     if (r->route_host)
         k = decision_mx_fixed(r->route_host, true, &r->mx);
     else if (*r->request.domain == '[') {
@@ -504,7 +555,7 @@ void delivery_run_start(DeliveryRun *r)
     if (k < 0)
         cannot_ask(r, k);
     else
-        next_host(r);
+        begin(r);
 }
 
 int delivery_run_new(DeliveryRun **ret, const RunRequest *request, const RunOps *ops, void *userdata)
@@ -544,8 +595,11 @@ DeliveryRun *delivery_run_free(DeliveryRun *r)
         r->ops.cancel(r->call, r->userdata);
     for (size_t i = 0; i < ELEMENTSOF(r->queries); i++)
         resolve_cancel(r->queries[i]);
+    cancel_sts(r);
     forget_host(r);
     mx_plan_free(r->mx);
+    sts_policy_unref(r->sts.policy);
+    free((char *) r->sts.reason);
     for (size_t i = 0; r->recipients && i < r->request.n_recipients; i++) {
         free(r->recipients[i].text);
         free(r->recipients[i].remote);

@@ -34,7 +34,7 @@ typedef struct RunAttempt {
 typedef struct RunResult {
     RunRecipient *recipients;
     size_t n_recipients;
-    FailureKind kind;    /* why recipients are pending; FAILURE_DANE only if DANE failed with every host */
+    FailureKind kind;    /* why recipients are pending; FAILURE_DANE or FAILURE_STS only if it failed with every host */
     const char *reason;  /* in words; "" when none is pending */
     const char *peer;    /* of the last attempt; NULL when there was none */
     const char *wanted;  /* of it; static */
@@ -54,6 +54,9 @@ typedef struct RunOps {
     int (*attempt)(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done,
             void *done_userdata, void *userdata);
     void (*cancel)(AttemptCall *call, void *userdata);
+    /* The MTA-STS policy of a domain; ends with done, from the event loop, or is cancelled. NULL: there is none for any. */
+    int (*sts)(StsQuery **ret, const char *domain, StsDone done, void *done_userdata, void *userdata);
+    void (*sts_cancel)(StsQuery *q, void *userdata);
     void (*attempted)(const RunAttempt *attempt, void *userdata);
     /* The end. The run may be freed in it. */
     void (*done)(const RunResult *result, void *userdata);
@@ -62,6 +65,7 @@ typedef struct RunOps {
 typedef struct RunRequest {
     const char *domain; /* or an address literal "[192.0.2.1]" */
     DestinationPolicy policy;
+    MessageTls message_tls;
     bool skip_loopback;
     const char *helo, *sender;
     bool body_8bit, smtputf8;

@@ -272,7 +272,13 @@ static void run_attempted(const RunAttempt *attempt, void *userdata)
     report_attempt(userdata, attempt);
 }
 
-static const RunOps run_ops = {run_resolve, run_attempt, run_cancel, run_attempted, on_run_done};
+static const RunOps run_ops = {
+    .resolve = run_resolve,
+    .attempt = run_attempt,
+    .cancel = run_cancel,
+    .attempted = run_attempted,
+    .done = on_run_done,
+};
 
 static int prepare(Delivery *d)
 {

@@ -43,6 +43,7 @@ DestinationSection *destination_table_get(DestinationTable *t, const char *patte
         .tls = DESTINATION_UNSET,
         .dane = DESTINATION_UNSET,
         .fallback = DESTINATION_UNSET,
+        .mta_sts = DESTINATION_UNSET,
         .verify_insecure_mx = DESTINATION_UNSET,
     };
     return s;
@@ -70,11 +71,12 @@ static size_t specificity(const DestinationSection *s, const char *domain)
 
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain)
 {
-    size_t tls_best = 0, dane_best = 0, fallback_best = 0, insecure_best = 0, connections_best = 0, route_best = 0;
+    size_t tls_best = 0, dane_best = 0, fallback_best = 0, sts_best = 0, insecure_best = 0, connections_best = 0, route_best = 0;
     DestinationPolicy p = {
         .tls = TLS_LEVEL_PREFERRED,
         .dane = DANE_OPPORTUNISTIC,
         .fallback = FALLBACK_ALWAYS,
+        .mta_sts = true,
         .verify_insecure_mx = true,
         .max_connections = DESTINATION_MAX_CONNECTIONS_DEFAULT,
     };
@@ -95,6 +97,10 @@ DestinationPolicy destination_policy(const DestinationTable *t, const char *doma
             fallback_best = n;
             p.fallback = (PlaintextFallback) s->fallback;
         }
+        if (s->mta_sts != DESTINATION_UNSET && n > sts_best) {
+            sts_best = n;
+            p.mta_sts = s->mta_sts;
+        }
         if (s->verify_insecure_mx != DESTINATION_UNSET && n > insecure_best) {
             insecure_best = n;
             p.verify_insecure_mx = s->verify_insecure_mx;
@@ -108,8 +114,10 @@ DestinationPolicy destination_policy(const DestinationTable *t, const char *doma
             p.route = s->route;
         }
     }
-    if (p.tls == TLS_LEVEL_NO)
+    if (p.tls == TLS_LEVEL_NO) {
         p.dane = DANE_NONE;
+        p.mta_sts = false;
+    }
     return p;
 }
 

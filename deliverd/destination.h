@@ -30,6 +30,7 @@ typedef struct DestinationSection {
     int tls;       /* TlsLevel */
     int dane;      /* DaneLevel */
     int fallback;  /* PlaintextFallback */
+    int mta_sts;            /* bool */
     int verify_insecure_mx; /* bool */
     unsigned max_connections; /* 0: unset */
     char *route;   /* as written: host[:port], [address]:port; checked by route_parse() */
@@ -50,6 +51,7 @@ typedef struct DestinationPolicy {
     TlsLevel tls;
     DaneLevel dane;
     PlaintextFallback fallback;
+    bool mta_sts;            /* a policy of the destination holds (RFC 8461) */
     bool verify_insecure_mx; /* a host's name verifies it even if an insecure MX answer gave it */
     unsigned max_connections;
     const char *route; /* the table's; NULL: by MX */
@@ -57,8 +59,8 @@ typedef struct DestinationPolicy {
 
 #define DESTINATION_MAX_CONNECTIONS_DEFAULT 20
 
-/* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always, VerifyInsecureMX=yes. Without TLS
- * there is no DANE. */
+/* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always, VerifyInsecureMX=yes,
+ * MTASTS=yes. Without TLS there is neither DANE nor STS. */
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain);
 
 /* "mx.example.com", "mx.example.com:2525", "192.0.2.1:25", "[2001:db8::1]:25": host without brackets, port (25 if not given).

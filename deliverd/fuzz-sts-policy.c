@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    _cleanup_(sts_policy_freep) StsPolicy *p = NULL;
+    _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
     _cleanup_free_ uint8_t *copy = malloc(size + 1);
     ResolveRecord record = {copy, size};
     ResolveAnswer answer = {.state = DNSSEC_INSECURE, .records = &record, .n_records = 1};

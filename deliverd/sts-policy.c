@@ -9,9 +9,15 @@
 
 #include "address.h"
 
-StsPolicy *sts_policy_free(StsPolicy *p)
+StsPolicy *sts_policy_ref(StsPolicy *p)
 {
-    if (!p)
+    p->n_ref++;
+    return p;
+}
+
+StsPolicy *sts_policy_unref(StsPolicy *p)
+{
+    if (!p || --p->n_ref > 0)
         return NULL;
     for (size_t i = 0; i < p->n_mx; i++)
         free(p->mx[i]);
@@ -204,13 +210,14 @@ static int check_complete(PolicyReader *r)
 
 int sts_policy_parse(const char *text, size_t size, StsPolicy **ret, const char **reterr_reason)
 {
-    _cleanup_(sts_policy_freep) StsPolicy *policy = calloc(1, sizeof(*policy));
+    _cleanup_(sts_policy_unrefp) StsPolicy *policy = calloc(1, sizeof(*policy));
     PolicyReader reader = {.policy = policy};
     Span rest = {text, size}, line;
     int r = 0;
 
     if (!policy)
         return -ENOMEM;
+    policy->n_ref = 1;
     if (size > STS_POLICY_MAX)
         r = refuse(&reader, "it is too large");
     else if (memchr(text, '\0', size))

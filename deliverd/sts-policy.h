@@ -31,16 +31,18 @@ typedef enum StsMode {
 const char *sts_mode_to_string(StsMode m);
 
 typedef struct StsPolicy {
+    unsigned n_ref; /* cache and deliveries share one, which nobody changes */
     StsMode mode;
     uint32_t max_age; /* seconds */
     char **mx;        /* patterns: "mx.example.com" or "*.example.com", normalized */
     size_t n_mx;
 } StsPolicy;
 
-StsPolicy *sts_policy_free(StsPolicy *p);
-DEFINE_CLEANUP(StsPolicy, sts_policy_free);
+StsPolicy *sts_policy_ref(StsPolicy *p);
+StsPolicy *sts_policy_unref(StsPolicy *p);
+DEFINE_CLEANUP(StsPolicy, sts_policy_unref);
 
-/* The body of the policy file. -EBADMSG with *reterr_reason (static), -ENOMEM. */
+/* The body of the policy file; one reference. -EBADMSG with *reterr_reason (static), -ENOMEM. */
 int sts_policy_parse(const char *text, size_t size, StsPolicy **ret, const char **reterr_reason);
 
 /* Section 4.1: host is one of the policy's. host: normalized, and no address. */
@@ -56,6 +58,19 @@ typedef enum StsRecord {
 
 /* id: room for STS_ID_MAX + 1 bytes; "" unless found. */
 StsRecord sts_record_read(const ResolveAnswer *txt, char *ret_id);
+
+/* ---- the answer ---- */
+
+/* What a delivery is told of a domain. */
+typedef struct StsAnswer {
+    bool later;         /* it could not be told: hosts that DANE does not decide about must wait, … */
+    const char *reason; /* … because of this */
+    StsPolicy *policy;  /* unexpired, of any mode; NULL: none */
+} StsAnswer;
+
+typedef struct StsQuery StsQuery; /* whatever answers makes of it */
+/* answer and its policy are the caller's: whoever keeps the policy takes a reference. */
+typedef void (*StsDone)(const StsAnswer *answer, void *userdata);
 
 /* ---- what follows ---- */
 

@@ -141,12 +141,60 @@ static void test_verified_needs_tls(void **state)
     }
 }
 
+/* What a request says arrives. */
+static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    AttemptRequest **got = userdata;
+
+    if (sd_bus_message_is_method_call(m, ATTEMPT_INTERFACE, "Deliver") > 0)
+        assert_int_equal(attempt_request_read(m, got), 0);
+    return 0;
+}
+
+static void test_request(void **state)
+{
+    static const char *const names[] = {"mx.example.com", NULL}, *const recipients[] = {"a@example.com"};
+    const SmtpRequest request = {
+        .helo = "gw.example.org",
+        .server_name = "mx.example.com",
+        .want = SMTP_TLS_VERIFY,
+        .reference = {.names = names, .rule = TLS_NAMES_DNS},
+        .sender = "",
+        .recipients = recipients,
+        .n_recipients = 1,
+        .require_tls = true,
+    };
+    _cleanup_(attempt_request_freep) AttemptRequest *got = NULL;
+    sd_bus_slot *slot = NULL;
+    sd_bus *worker = NULL;
+
+    assert_true(bus_direct_new(&worker, event, other, false, "worker") >= 0);
+    other = -EBADF;
+    assert_true(sd_bus_add_filter(worker, NULL, on_call, &got) >= 0);
+    while (sd_bus_is_ready(bus) <= 0 || sd_bus_is_ready(worker) <= 0)
+        assert_true(sd_event_run(event, UINT64_MAX) >= 0);
+    assert_true(attempt_call(bus, &slot, &request, STDIN_FILENO, STDOUT_FILENO, on_call, NULL) >= 0);
+    while (!got)
+        assert_true(sd_event_run(event, UINT64_MAX) >= 0);
+    assert_string_equal(got->request.server_name, "mx.example.com");
+    assert_int_equal(got->request.want, SMTP_TLS_VERIFY);
+    assert_int_equal(got->request.reference.rule, TLS_NAMES_DNS);
+    assert_string_equal(got->request.reference.names[0], "mx.example.com");
+    assert_null(got->request.reference.names[1]);
+    assert_true(got->request.require_tls);
+    assert_false(got->request.smtputf8);
+    assert_true(got->socket_fd > 2 && got->message_fd > 2);
+    sd_bus_slot_unref(slot);
+    sd_bus_close_unref(worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_results, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verified_needs_tls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_request, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

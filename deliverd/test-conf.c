@@ -44,6 +44,7 @@ static void test_defaults(void **state)
     assert_int_equal(p.fallback, FALLBACK_ALWAYS);
     assert_null(p.route);
     assert_true(p.verify_insecure_mx);
+    assert_true(p.mta_sts);
     assert_true(c->alert_on_tls_failure);
     assert_int_equal(c->queue_lifetime, 5 * 24 * 3600 * USEC_PER_SEC);
     assert_non_null(c->host_name);
@@ -113,12 +114,25 @@ static void test_verification(void **state)
     }
 }
 
+static void test_mta_sts(void **state)
+{
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
+            "[Destination default]\nMTASTS=no\n"
+            "[Destination .example.com]\nMTASTS=yes\n"
+            "[Destination b.example.com]\nTLS=No\n");
+
+    assert_false(destination_policy(&c->destinations, "other.example").mta_sts);
+    assert_true(destination_policy(&c->destinations, "a.example.com").mta_sts);
+    assert_false(destination_policy(&c->destinations, "b.example.com").mta_sts);
+}
+
 static void test_refused(void **state)
 {
     static const char *const bad[] = {
         "[Destination example.com]\nTLS=Perhaps\n",
         "[Destination example.com]\nDANE=Yes\n",
         "[Destination example.com]\nVerifyInsecureMX=perhaps\n",
+        "[Destination example.com]\nMTASTS=perhaps\n",
         "[Destination]\nTLS=No\n",
         "[Destination exa mple]\nTLS=No\n",
         "[Destination example.com]\nRoute=host:0\n",
@@ -182,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_destinations),
         cmocka_unit_test(test_verification),
+        cmocka_unit_test(test_mta_sts),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_route),
     };

@@ -4,7 +4,7 @@
  * of "How delivery decides", section 1. Rows 31 to 34 are OpenSSL's to judge (lib/test-tls.c): here all usable records must reach
  * it.
  *
- * Answers are written as text: "secure mx.example.com" …, see parse_answer(). */
+ * Answers are written as text, see test-answer.h. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,92 +16,7 @@
 #include <arpa/inet.h>
 
 #include "decision.h"
-
-/* ---- answers from text ----
- * "[hop:state …] state [rcode] [record …]": states secure|insecure|bogus|indeterminate|error; nxdomain;
- * MX "10=mx.example.com" ("0=." is the null MX); A "192.0.2.1"; AAAA "2001:db8::1"; TLSA "3.1.1/32" (data of 32 bytes 0xab), or "bad" for two bytes. */
-static void add_record(ResolveAnswer *a, const void *data, size_t size)
-{
-    a->records = realloc(a->records, (a->n_records + 1) * sizeof(*a->records));
-    assert_non_null(a->records);
-    a->records[a->n_records].data = malloc(size);
-    assert_non_null(a->records[a->n_records].data);
-    memcpy(a->records[a->n_records].data, data, size);
-    a->records[a->n_records++].size = size;
-}
-
-static void add_mx(ResolveAnswer *a, unsigned preference, const char *name)
-{
-    uint8_t wire[300] = {(uint8_t) (preference >> 8), (uint8_t) preference};
-    size_t n = 2;
-
-    while (*name && !streq(name, ".")) {
-        size_t label = strcspn(name, ".");
-
-        wire[n++] = (uint8_t) label;
-        memcpy(wire + n, name, label);
-        n += label;
-        name += label + (name[label] == '.');
-    }
-    wire[n++] = 0;
-    add_record(a, wire, n);
-}
-
-static void add_word(ResolveAnswer *a, const char *word)
-{
-    unsigned x, y, z, n;
-    char name[200];
-    struct in6_addr v6;
-    struct in_addr v4;
-    uint8_t tlsa[600];
-
-    if (sscanf(word, "%u.%u.%u/%u", &x, &y, &z, &n) == 4) {
-        memset(tlsa, 0xab, sizeof(tlsa));
-        tlsa[0] = (uint8_t) x;
-        tlsa[1] = (uint8_t) y;
-        tlsa[2] = (uint8_t) z;
-        add_record(a, tlsa, 3 + n);
-    } else if (sscanf(word, "%u=%199s", &x, name) == 2)
-        add_mx(a, x, name);
-    else if (inet_pton(AF_INET, word, &v4) == 1)
-        add_record(a, &v4, sizeof(v4));
-    else if (inet_pton(AF_INET6, word, &v6) == 1)
-        add_record(a, &v6, sizeof(v6));
-    else if (streq(word, "bad"))
-        add_record(a, "\3\1", 2);
-    else if (streq(word, "nxdomain"))
-        a->rcode = DNS_RCODE_NXDOMAIN;
-    else
-        assert_int_equal(dnssec_state_from_string(word, &a->state), 0);
-}
-
-static ResolveAnswer *parse_answer(const char *text, const char *name)
-{
-    ResolveAnswer *a = calloc(1, sizeof(*a));
-    _cleanup_free_ char *copy = strdup(text);
-    char *save = NULL;
-
-    assert_non_null(a);
-    a->hops = calloc(RESOLVE_HOPS_MAX, sizeof(*a->hops));
-    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        char *colon = strchr(word, '>');
-
-        if (!colon) {
-            add_word(a, word);
-            continue;
-        }
-        *colon = '\0';
-        a->hops[a->n_hops].name = strdup(word);
-        assert_int_equal(dnssec_state_from_string(colon + 1, &a->hops[a->n_hops++].state), 0);
-    }
-    if (a->n_hops == 0) {
-        a->hops[0] = (ResolveHop) {.name = strdup(name), .state = a->state};
-        a->n_hops = 1;
-    }
-    a->canonical = strdup(a->hops[a->n_hops - 1].name);
-    a->reason = strdup(a->state == DNSSEC_BOGUS ? "signature expired" : "");
-    return a;
-}
+#include "test-answer.h"
 
 /* ---- rows about MX ---- */
 typedef struct MxRow {
@@ -135,7 +50,7 @@ static void test_mx(void **state)
 {
     for (size_t i = 0; i < ELEMENTSOF(mx_rows); i++) {
         const MxRow *row = mx_rows + i;
-        _cleanup_(resolve_answer_freep) ResolveAnswer *a = parse_answer(row->answer, "example.com");
+        _cleanup_(resolve_answer_freep) ResolveAnswer *a = test_answer(row->answer, "example.com");
         _cleanup_(mx_plan_freep) MxPlan *p = NULL;
         char hosts[1024] = "";
 
@@ -156,7 +71,7 @@ static void test_mx(void **state)
 /* Equal preferences share the load, and more hosts than the limit are cut behind the best ones. */
 static void test_mx_order(void **state)
 {
-    _cleanup_(resolve_answer_freep) ResolveAnswer *a = parse_answer("secure 10=a.example.com 10=b.example.com 20=c.example.com", "example.com");
+    _cleanup_(resolve_answer_freep) ResolveAnswer *a = test_answer("secure 10=a.example.com 10=b.example.com 20=c.example.com", "example.com");
     unsigned first_a = 0;
 
     for (unsigned seed = 0; seed < 200; seed++) {
@@ -169,7 +84,7 @@ static void test_mx_order(void **state)
     assert_in_range(first_a, 60, 140);
 
     for (unsigned i = 0; i < 60; i++)
-        add_mx(a, 30 + i, "d.example.com");
+        test_answer_add_mx(a, 30 + i, "d.example.com");
     _cleanup_(mx_plan_freep) MxPlan *p = NULL;
     assert_int_equal(decision_mx("example.com", a, 1, &p), 0);
     assert_int_equal(p->n_hosts, DECISION_HOSTS_MAX);
@@ -280,8 +195,8 @@ static const HostRow host_rows[] = {
 
 static void run_host_row(const HostRow *row)
 {
-    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer(row->mx, "example.com"), *a = parse_answer(row->a, H),
-                                                  *aaaa = parse_answer(row->aaaa, H), *answer = NULL;
+    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = test_answer(row->mx, "example.com"), *a = test_answer(row->a, H),
+                                                  *aaaa = test_answer(row->aaaa, H), *answer = NULL;
     const DestinationPolicy policy = {.tls = row->tls, .dane = row->dane};
     const char *left[2] = {row->tlsa_target, row->tlsa_original};
     _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
@@ -293,14 +208,14 @@ static void run_host_row(const HostRow *row)
     assert_int_equal(decision_mx("example.com", mx, 0, &plan), 0);
     decision_addresses(H, 25, a, aaaa, &addresses);
     facts = (HostFacts) {.domain = "example.com", .mx = plan, .host = H, .addresses = &addresses};
-    for (size_t i = 0; i < 2 && addresses.bases[i] && decision_asks_tlsa(&policy, plan); i++) {
+    for (size_t i = 0; i < 2 && addresses.bases[i] && decision_asks_tlsa(&policy, MESSAGE_TLS_DEFAULT, plan); i++) {
         const bool target = !streq(addresses.bases[i], H) || !row->tlsa_original || !row->tlsa_target;
         const char **text = target && left[0] ? &left[0] : &left[1];
 
         resolve_answer_freep(&answer);
         answer = NULL;
         assert_non_null(*text);
-        answer = parse_answer(*text, addresses.bases[i]);
+        answer = test_answer(*text, addresses.bases[i]);
         *text = NULL;
         facts.base = addresses.bases[i];
         facts.tlsa = answer;
@@ -343,7 +258,7 @@ static void test_host(void **state)
 static void test_port_and_literals(void **state)
 {
     _cleanup_free_ char *name = decision_tlsa_name("mx.example.com", 2525);
-    _cleanup_(resolve_answer_freep) ResolveAnswer *a = parse_answer("secure 192.0.2.1", H), *aaaa = parse_answer("secure 2001:db8::1", H);
+    _cleanup_(resolve_answer_freep) ResolveAnswer *a = test_answer("secure 192.0.2.1", H), *aaaa = test_answer("secure 2001:db8::1", H);
     _cleanup_(mx_plan_freep) MxPlan *fixed = NULL;
     HostAddresses h;
 
@@ -371,9 +286,9 @@ static void test_port_and_literals(void **state)
 /* Row 43: base, next hop and its expansion. */
 static void test_names(void **state)
 {
-    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer("example.com>secure alias.example.net>secure secure 10=mx.example.com", "example.com"),
-                                                  *tlsa = parse_answer("secure 2.1.1/32", H), *a = parse_answer(A_SECURE, H),
-                                                  *aaaa = parse_answer(NODATA, H);
+    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = test_answer("example.com>secure alias.example.net>secure secure 10=mx.example.com", "example.com"),
+                                                  *tlsa = test_answer("secure 2.1.1/32", H), *a = test_answer(A_SECURE, H),
+                                                  *aaaa = test_answer(NODATA, H);
     const DestinationPolicy policy = {.tls = TLS_LEVEL_PREFERRED, .dane = DANE_OPPORTUNISTIC};
     _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
     _cleanup_free_ HostPlan *got = calloc(1, sizeof(*got));
@@ -431,7 +346,7 @@ static void test_levels(void **state)
 {
     for (size_t i = 0; i < ELEMENTSOF(level_rows); i++) {
         const LevelRow *row = level_rows + i;
-        _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer(row->mx ?: "secure", row->domain);
+        _cleanup_(resolve_answer_freep) ResolveAnswer *mx = test_answer(row->mx ?: "secure", row->domain);
         const DestinationPolicy policy = {.tls = row->tls, .verify_insecure_mx = row->verify_insecure_mx};
         _cleanup_(mx_plan_freep) MxPlan *plan = NULL;
         _cleanup_free_ HostPlan *got = calloc(1, sizeof(*got));
@@ -473,8 +388,8 @@ static void test_dane_of_insecure_mx(void **state)
         {TLS_LEVEL_REQUIRED_VERIFY, false, SMTP_TLS_VERIFY, D},
         {TLS_LEVEL_REQUIRED_VERIFY_HOSTED, false, SMTP_TLS_VERIFY, D},
     };
-    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = parse_answer(MX_INSECURE, D), *tlsa = parse_answer("secure 3.1.1/32", H),
-                                                  *a = parse_answer(A_SECURE, H), *aaaa = parse_answer(NODATA, H);
+    _cleanup_(resolve_answer_freep) ResolveAnswer *mx = test_answer(MX_INSECURE, D), *tlsa = test_answer("secure 3.1.1/32", H),
+                                                  *a = test_answer(A_SECURE, H), *aaaa = test_answer(NODATA, H);
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         const DestinationPolicy policy = {.tls = rows[i].tls, .dane = DANE_OPPORTUNISTIC, .verify_insecure_mx = rows[i].verify_insecure_mx};

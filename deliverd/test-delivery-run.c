@@ -44,6 +44,10 @@ typedef struct World {
         ResolveAnswer *answer;
     } questions[2];
     size_t n_questions;
+    const char *sts;      /* the policy's text, "later", or NULL: none */
+    StsDone sts_done;
+    void *sts_userdata;
+    bool sts_first;       /* it is known before DNS answers */
     RunAttemptDone attempt_done;
     void *attempt_userdata;
     const End *end;
@@ -157,6 +161,25 @@ static void cancel(AttemptCall *call, void *userdata)
 {
 }
 
+static int ask_sts(StsQuery **ret, const char *domain, StsDone tell, void *done_userdata, void *userdata)
+{
+    World *w = userdata;
+
+    trace(w, "sts:%s ", domain);
+    w->sts_done = tell;
+    w->sts_userdata = done_userdata;
+    *ret = userdata;
+    return 0;
+}
+
+static void sts_cancel(StsQuery *q, void *userdata)
+{
+    World *w = userdata;
+
+    assert_ptr_equal(q, w);
+    w->sts_done = NULL;
+}
+
 static void attempted(const RunAttempt *a, void *userdata)
 {
     World *w = userdata;
@@ -177,7 +200,34 @@ static void done(const RunResult *result, void *userdata)
         w->verdicts[i] = result->recipients[i].verdict;
 }
 
-static const RunOps ops = {resolve, attempt, cancel, attempted, done};
+static const RunOps ops = {.resolve = resolve, .attempt = attempt, .cancel = cancel, .attempted = attempted, .done = done};
+static const RunOps ops_with_sts = {
+    .resolve = resolve,
+    .attempt = attempt,
+    .cancel = cancel,
+    .sts = ask_sts,
+    .sts_cancel = sts_cancel,
+    .attempted = attempted,
+    .done = done,
+};
+
+/* The policy lives only as long as the call: the run keeps what it needs. */
+static void tell_sts(World *w)
+{
+    _cleanup_(sts_policy_unrefp) StsPolicy *policy = NULL;
+    const char *reason = NULL;
+    StsDone tell = w->sts_done;
+    StsAnswer answer = {};
+
+    w->sts_done = NULL;
+    if (w->sts && streq(w->sts, "later"))
+        answer = (StsAnswer) {.later = true, .reason = "TXT lookup failed"};
+    else if (w->sts) {
+        assert_int_equal(sts_policy_parse(w->sts, strlen(w->sts), &policy, &reason), 0);
+        answer.policy = policy;
+    }
+    tell(&answer, w->sts_userdata);
+}
 
 static void tell_attempt(World *w)
 {
@@ -197,12 +247,14 @@ static void tell_attempt(World *w)
     tell(&result, NULL, w->attempt_userdata);
 }
 
-static void walk(World *w, const char *domain, const DestinationPolicy *policy, size_t n_recipients)
+static void walk_with(World *w, const RunOps *with, const char *domain, const DestinationPolicy *policy, MessageTls message_tls,
+        size_t n_recipients)
 {
     const char *recipients[] = {"a@example.com", "b@example.com", "c@example.com"};
     const RunRequest request = {
         .domain = domain,
         .policy = *policy,
+        .message_tls = message_tls,
         .helo = "gw.example.org",
         .sender = "s@example.org",
         .recipients = recipients,
@@ -210,10 +262,12 @@ static void walk(World *w, const char *domain, const DestinationPolicy *policy, 
     };
     _cleanup_(delivery_run_freep) DeliveryRun *r = NULL;
 
-    assert_int_equal(delivery_run_new(&r, &request, &ops, w), 0);
+    assert_int_equal(delivery_run_new(&r, &request, with, w), 0);
     delivery_run_start(r);
     while (!w->finished)
-        if (w->n_questions > 0) {
+        if (w->sts_done && (w->sts_first || w->n_questions == 0))
+            tell_sts(w);
+        else if (w->n_questions > 0) {
             w->n_questions--;
             w->questions[w->n_questions].done(w->questions[w->n_questions].answer, w->questions[w->n_questions].userdata);
         } else {
@@ -222,6 +276,12 @@ static void walk(World *w, const char *domain, const DestinationPolicy *policy, 
         }
     assert_int_equal(w->n_questions, 0);
     assert_null(w->attempt_done);
+    assert_null(w->sts_done);
+}
+
+static void walk(World *w, const char *domain, const DestinationPolicy *policy, size_t n_recipients)
+{
+    walk_with(w, &ops, domain, policy, MESSAGE_TLS_DEFAULT, n_recipients);
 }
 
 /* ---- the table ---- */
@@ -358,6 +418,93 @@ static void test_walks(void **state)
     }
 }
 
+/* ---- MTA-STS ---- */
+#define STS "version: STSv1\nmax_age: 86400\n"
+#define STS_MX STS "mode: enforce\nmx: mx.example.com\n"
+#define STS_DEFAULT {.tls = TLS_LEVEL_PREFERRED, .dane = DANE_OPPORTUNISTIC, .mta_sts = true}
+static const Name plain_two[] = {
+    {"mx:example.com", DNSSEC_INSECURE, 0, "10 mx.example.com"},
+    {"mx:example.com", DNSSEC_INSECURE, 0, "20 mx2.example.com"},
+    {"a:mx.example.com", DNSSEC_INSECURE, 0, "192.0.2.1"},
+    {"a:mx2.example.com", DNSSEC_INSECURE, 0, "192.0.2.2"},
+    {}};
+static const End sts_fails[] = {{ADDRESS, SMTP_TLS_VERIFY, SMTP_STAGE_VERIFY, 0, {}}, {}};
+
+static const struct {
+    const char *name, *domain;
+    DestinationPolicy policy;
+    MessageTls message_tls;
+    const Name *names;
+    const End *ends;
+    const char *sts, *trace;
+    RecipientVerdict verdict;
+    FailureKind kind;
+} sts_rows[] = {
+    {"no policy", "example.com", STS_DEFAULT, 0, plain, NULL, NULL, "sts:example.com mx:example.com a:mx.example.com 192.0.2.1/may/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"enforced", "example.com", STS_DEFAULT, 0, plain, NULL, STS_MX,
+            "sts:example.com mx:example.com a:mx.example.com 192.0.2.1/verify/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"15 an unnamed host is passed over in its turn", "example.com", STS_DEFAULT, 0, plain_two, NULL,
+            STS "mode: enforce\nmx: mx2.example.com\n",
+            "sts:example.com mx:example.com a:mx.example.com a:mx2.example.com 192.0.2.2/verify/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"15 no host is named", "example.com", STS_DEFAULT, 0, plain, NULL, STS "mode: enforce\nmx: other.example.com\n",
+            "sts:example.com mx:example.com a:mx.example.com ", VERDICT_PENDING, FAILURE_STS},
+    {"19 a failure defers", "example.com", STS_DEFAULT, 0, plain, sts_fails, STS_MX,
+            "sts:example.com mx:example.com a:mx.example.com 192.0.2.1/verify/1 -0. ", VERDICT_PENDING, FAILURE_STS},
+    {"4 not known", "example.com", STS_DEFAULT, 0, plain, NULL, "later", "sts:example.com mx:example.com a:mx.example.com ",
+            VERDICT_PENDING, FAILURE_STS},
+    {"4 not known, and DANE decides", "example.com", STS_DEFAULT, 0, dane, NULL, "later",
+            "sts:example.com mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 +1. ", VERDICT_DELIVERED,
+            FAILURE_NONE},
+    {"null MX: nobody waits for the policy", "example.com", STS_DEFAULT, 0, null_mx, NULL, STS_MX, "sts:example.com mx:example.com ",
+            VERDICT_FAILED, FAILURE_NONE},
+    {"21 a route is the policy's domain", "example.com",
+            {.tls = TLS_LEVEL_PREFERRED, .mta_sts = true, .route = "relay.example.net:2525"}, 0, relay, NULL,
+            STS "mode: enforce\nmx: relay.example.net\n", "sts:relay.example.net a:relay.example.net 192.0.2.3/verify/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"21 a route to an address has none", "example.com", {.tls = TLS_LEVEL_PREFERRED, .mta_sts = true, .route = "192.0.2.7"}, 0, plain,
+            NULL, STS_MX, "192.0.2.7/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+    {"21 a literal has none", "[192.0.2.7]", STS_DEFAULT, 0, plain, NULL, STS_MX, "192.0.2.7/may/1 +1. ", VERDICT_DELIVERED,
+            FAILURE_NONE},
+    {"MTASTS=no", "example.com", DEFAULT, 0, plain, NULL, STS_MX, "mx:example.com a:mx.example.com 192.0.2.1/may/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
+    {"TLS-Required: No", "example.com", STS_DEFAULT, MESSAGE_TLS_OPTIONAL, dane, NULL, STS_MX,
+            "mx:example.com a:mx.example.com 192.0.2.1/may/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+};
+
+static void test_sts_walks(void **state)
+{
+    for (size_t i = 0; i < 2 * ELEMENTSOF(sts_rows); i++) {
+        const size_t row = i / 2;
+        World w = {.names = sts_rows[row].names, .ends = sts_rows[row].ends, .sts = sts_rows[row].sts, .sts_first = i % 2};
+
+        print_message("row %s\n", sts_rows[row].name);
+        walk_with(&w, &ops_with_sts, sts_rows[row].domain, &sts_rows[row].policy, sts_rows[row].message_tls, 1);
+        assert_string_equal(w.trace, sts_rows[row].trace);
+        assert_int_equal(w.verdicts[0], sts_rows[row].verdict);
+        assert_int_equal(w.kind, sts_rows[row].kind);
+        assert_int_equal(*w.reason != '\0', sts_rows[row].verdict == VERDICT_PENDING);
+    }
+}
+
+/* A run that is given up while the policy is looked up leaves nothing behind. */
+static void test_sts_given_up(void **state)
+{
+    const char *recipient = "a@example.com";
+    World w = {.names = plain};
+    const RunRequest request = {.domain = "example.com", .policy = STS_DEFAULT, .helo = "gw.example.org", .sender = "",
+            .recipients = &recipient, .n_recipients = 1};
+    _cleanup_(delivery_run_freep) DeliveryRun *r = NULL;
+
+    assert_int_equal(delivery_run_new(&r, &request, &ops_with_sts, &w), 0);
+    delivery_run_start(r);
+    assert_non_null(w.sts_done);
+    w.questions[0].done(w.questions[0].answer, w.questions[0].userdata);
+    r = delivery_run_free(r);
+    assert_null(w.sts_done);
+    assert_false(w.finished);
+}
+
 /* Each recipient gets its own end; only what is pending goes to the next host. */
 static void test_recipients(void **state)
 {
@@ -405,6 +552,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walks),
+        cmocka_unit_test(test_sts_walks),
+        cmocka_unit_test(test_sts_given_up),
         cmocka_unit_test(test_recipients),
         cmocka_unit_test(test_worker_died),
         cmocka_unit_test(test_reasons),

@@ -54,7 +54,7 @@ static void test_policy(void **state)
     };
 
     for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-        _cleanup_(sts_policy_freep) StsPolicy *p = NULL;
+        _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
         const char *reason = NULL;
         char got[256];
         size_t n;
@@ -80,7 +80,7 @@ static void test_policy(void **state)
 static void test_policy_limits(void **state)
 {
     _cleanup_free_ char *text = calloc(1, STS_POLICY_MAX + 2);
-    _cleanup_(sts_policy_freep) StsPolicy *p = NULL;
+    _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
     const char *reason = NULL;
     size_t n;
 
@@ -115,7 +115,7 @@ static void test_names(void **state)
         {"aexample.net", false},
         {"net", false},
     };
-    _cleanup_(sts_policy_freep) StsPolicy *p = NULL;
+    _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
     const char *reason;
 
     assert_int_equal(sts_policy_parse(text, strlen(text), &p, &reason), 0);

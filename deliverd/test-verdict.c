@@ -57,10 +57,24 @@ static const Row rows[] = {
     {"done for some", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_DONE, 250, true, NEXT_HOST, FAILURE_SMTP},
 };
 
+/* Of a host where TLS is wanted like that by itself. */
+static const HostPlan *plan_of(SmtpTlsWant want)
+{
+    static const HostPlan plans[] = {
+        [SMTP_TLS_NO] = {.want = SMTP_TLS_NO, .kind = FAILURE_SMTP},
+        [SMTP_TLS_IF_OFFERED] = {.want = SMTP_TLS_IF_OFFERED, .kind = FAILURE_SMTP},
+        [SMTP_TLS_REQUIRED] = {.want = SMTP_TLS_REQUIRED, .kind = FAILURE_TLS},
+        [SMTP_TLS_VERIFY] = {.want = SMTP_TLS_VERIFY, .kind = FAILURE_TLS},
+        [SMTP_TLS_DANE] = {.want = SMTP_TLS_DANE, .kind = FAILURE_DANE},
+    };
+
+    return plans + want;
+}
+
 static void test_verdict(void **state)
 {
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-        Verdict v = decision_verdict(rows[i].want, rows[i].fallback, rows[i].stage, rows[i].code, rows[i].pending);
+        Verdict v = decision_verdict(plan_of(rows[i].want), rows[i].want, rows[i].fallback, rows[i].stage, rows[i].code, rows[i].pending);
 
         print_message("row %s\n", rows[i].name);
         assert_int_equal(v.next, rows[i].next);
@@ -75,7 +89,20 @@ static void test_never_clear(void **state)
         for (int fallback = FALLBACK_ALWAYS; fallback <= FALLBACK_NEVER; fallback++)
             for (int stage = SMTP_STAGE_CONNECT; stage <= SMTP_STAGE_DONE; stage++)
                 for (int code = 0; code < 600; code += 50)
-                    assert_int_not_equal(decision_verdict(want, fallback, stage, code, true).next, NEXT_CLEAR);
+                    assert_int_not_equal(decision_verdict(plan_of(want), want, fallback, stage, code, true).next, NEXT_CLEAR);
+}
+
+/* What STS wanted and did not get is STS's failure, at every stage of TLS, and leads to the next host. */
+static void test_sts(void **state)
+{
+    const HostPlan plan = {.want = SMTP_TLS_VERIFY, .kind = FAILURE_STS};
+
+    for (int stage = SMTP_STAGE_STARTTLS_OFFER; stage <= SMTP_STAGE_VERIFY; stage++) {
+        Verdict v = decision_verdict(&plan, plan.want, FALLBACK_ALWAYS, stage, 0, true);
+
+        assert_int_equal(v.next, NEXT_HOST);
+        assert_int_equal(v.kind, FAILURE_STS);
+    }
 }
 
 static void test_recipient(void **state)
@@ -132,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdict),
         cmocka_unit_test(test_never_clear),
+        cmocka_unit_test(test_sts),
         cmocka_unit_test(test_recipient),
         cmocka_unit_test(test_describe),
     };

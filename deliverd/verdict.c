@@ -14,9 +14,10 @@ static bool falls_back(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage s
     return fallback == FALLBACK_ALWAYS || fallback == FALLBACK_AFTER_220;
 }
 
-Verdict decision_verdict(SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending)
+Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code,
+        bool pending)
 {
-    const FailureKind tls = want == SMTP_TLS_DANE ? FAILURE_DANE : want >= SMTP_TLS_REQUIRED ? FAILURE_TLS : FAILURE_SMTP;
+    const FailureKind tls = want == SMTP_TLS_NO ? FAILURE_SMTP : plan->kind;
 
     switch (stage) {
     case SMTP_STAGE_CONNECT:

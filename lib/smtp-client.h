@@ -52,6 +52,7 @@ typedef struct SmtpRequest {
     const char *const *recipients;
     size_t n_recipients;
     bool body_8bit, smtputf8;
+    bool require_tls; /* after TLS the server has to offer REQUIRETLS, and MAIL carries it (RFC 8689) */
     int message_fd; /* pread() only: message bytes [offset, offset+size), CRLF lines, not dot-stuffed; stays the caller's, must stay open until done */
     uint64_t message_offset, message_size;
     uint64_t timeout_usec; /* for all up to the final dot, beside the deadlines of RFC 5321 section 4.5.3.2 for each step; 0: those alone. Whoever gives an

@@ -302,6 +302,8 @@ static void test_names(void **state)
         print_message("CN %s, SAN %s, name %s\n", rows[i].cn, rows[i].san ?: "-", rows[i].name);
         assert_int_equal(tls_name_matches(c->x509, rows[i].name, TLS_NAMES_ANY), rows[i].any);
         assert_int_equal(tls_name_matches(c->x509, rows[i].name, TLS_NAMES_HOSTED), rows[i].hosted);
+        /* Without the common name nothing is left where there is no DNS name. */
+        assert_int_equal(tls_name_matches(c->x509, rows[i].name, TLS_NAMES_DNS), rows[i].hosted && rows[i].san && strstr(rows[i].san, "DNS:"));
     }
 }
 

@@ -90,6 +90,8 @@ bool tls_name_matches(X509 *certificate, const char *name, TlsNameRule rule)
 
     if (rule == TLS_NAMES_ANY)
         flags |= X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT;
+    else if (rule == TLS_NAMES_DNS)
+        flags |= X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
     /* OpenSSL would take a name with a dot in front for all names below it. */
     if (*name == '\0' || *name == '.')
         return false;

@@ -43,10 +43,11 @@ bool tls_verify_succeeded(TlsVerify v);
  * sent. Pure. */
 TlsVerify tls_verify_from_error(long error, size_t sent);
 
-/* Which names of a certificate count, spec "TLS levels on delivery". A wildcard is one whole left-most label in both. */
+/* Which names of a certificate count, spec "TLS levels on delivery". A wildcard is one whole left-most label in each. */
 typedef enum TlsNameRule {
     TLS_NAMES_ANY,    /* dNSNames and the common name: Verify */
     TLS_NAMES_HOSTED, /* dNSNames; the common name only if there are none: Verify-Hosted, RFC 6125 */
+    TLS_NAMES_DNS,    /* dNSNames only: MTA-STS (RFC 8461, section 4.1), RFC 9525 */
 } TlsNameRule;
 
 /* name: a domain in its normal form (A-labels, no dot at the end). Pure. */
