@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The delivery matrix as a table: what DNS says on the left, what must happen on the right. The numbers in the names are the rows
- * of "How delivery decides", section 1. Rows 31 to 34 are OpenSSL's to judge (lib/test-tls.c): here all usable records must reach
- * it.
+ * of "How delivery decides", section 1. Rows 31 to 34 are OpenSSL's to judge (lib/test-tls-dane.c): here all usable records must
+ * reach it. How DANE combines with the rest is in test-decision-plan.c.
  *
  * Answers are written as text, see test-answer.h. */
 
@@ -17,10 +17,11 @@
 
 #include "decision.h"
 #include "test-answer.h"
+#include "test-rows.h"
 
 /* ---- rows about MX ---- */
 typedef struct MxRow {
-    const char *name, *answer;
+    const char *name, *answer; /* see test-rows.h */
     MxOutcome outcome;
     const char *hosts; /* in order */
     bool secure;
@@ -42,18 +43,23 @@ static const MxRow mx_rows[] = {
     {"5 MX insecure", "insecure 10=mx.example.com", MX_HOSTS, "mx.example.com", false, NULL},
     {"6 insecure CNAME at next hop", "example.com>insecure other.example>secure insecure 10=mx.example.com", MX_HOSTS, "mx.example.com", false, NULL},
     {"27 preference wins", "secure 20=b.example.com 10=a.example.com 30=c.example.com", MX_HOSTS, "a.example.com b.example.com c.example.com", true, NULL},
-    {"null MX beside a host is ignored", "secure 0=. 10=a.example.com", MX_HOSTS, "a.example.com", true, NULL},
-    {"malformed MX", "secure 192.0.2.1", MX_DEFER, "", true, "4.4.4"},
+    {"2 null MX beside a host is ignored", "secure 0=. 10=a.example.com", MX_HOSTS, "a.example.com", true, NULL},
+    {"1 malformed MX", "secure 192.0.2.1", MX_DEFER, "", true, "4.4.4"},
 };
 
-static void test_mx(void **state)
+static size_t run_mx_rows(unsigned n)
 {
+    size_t n_run = 0;
+
     for (size_t i = 0; i < ELEMENTSOF(mx_rows); i++) {
         const MxRow *row = mx_rows + i;
         _cleanup_(resolve_answer_freep) ResolveAnswer *a = test_answer(row->answer, "example.com");
         _cleanup_(mx_plan_freep) MxPlan *p = NULL;
         char hosts[1024] = "";
 
+        if (!test_row_is(row->name, n))
+            continue;
+        n_run++;
         print_message("row %s\n", row->name);
         assert_int_equal(decision_mx("example.com", a, i, &p), 0);
         assert_int_equal(p->outcome, row->outcome);
@@ -66,6 +72,7 @@ static void test_mx(void **state)
             assert_non_null(p->reason);
         }
     }
+    return n_run;
 }
 
 /* Equal preferences share the load, and more hosts than the limit are cut behind the best ones. */
@@ -247,44 +254,91 @@ static void run_host_row(const HostRow *row)
         assert_null(got->base);
 }
 
-static void test_host(void **state)
+static void run_rows(unsigned n)
 {
-    for (size_t i = 0; i < ELEMENTSOF(host_rows); i++) {
-        print_message("row %s\n", host_rows[i].name);
-        run_host_row(host_rows + i);
-    }
+    size_t n_run = run_mx_rows(n);
+
+    for (size_t i = 0; i < ELEMENTSOF(host_rows); i++)
+        if (test_row_is(host_rows[i].name, n)) {
+            print_message("row %s\n", host_rows[i].name);
+            run_host_row(host_rows + i);
+            n_run++;
+        }
+    assert_true(n_run > 0);
 }
 
-static void test_port_and_literals(void **state)
+TEST_ROW(dane, 1, mx_unknown, run_rows)
+TEST_ROW(dane, 2, null_mx, run_rows)
+TEST_ROW(dane, 3, implicit_mx, run_rows)
+TEST_ROW(dane, 4, no_such_domain, run_rows)
+TEST_ROW(dane, 5, mx_insecure, run_rows)
+TEST_ROW(dane, 6, insecure_alias_of_the_domain, run_rows)
+TEST_ROW(dane, 7, address_secure, run_rows)
+TEST_ROW(dane, 8, address_insecure, run_rows)
+TEST_ROW(dane, 9, one_family_fails, run_rows)
+TEST_ROW(dane, 10, both_families_fail, run_rows)
+TEST_ROW(dane, 11, no_address, run_rows)
+TEST_ROW(dane, 12, secure_alias, run_rows)
+TEST_ROW(dane, 13, error_at_target, run_rows)
+TEST_ROW(dane, 14, target_insecure, run_rows)
+TEST_ROW(dane, 15, alias_insecure, run_rows)
+TEST_ROW(dane, 16, intermediate_alias, run_rows)
+TEST_ROW(dane, 17, tlsa_is_alias, run_rows)
+TEST_ROW(dane, 18, tlsa_alias_insecure, run_rows)
+TEST_ROW(dane, 19, alias_loop, run_rows)
+TEST_ROW(dane, 20, no_tlsa, run_rows)
+TEST_ROW(dane, 21, tlsa_insecure, run_rows)
+TEST_ROW(dane, 22, tlsa_error, run_rows)
+TEST_ROW(dane, 23, untrusted_ad, run_rows)
+TEST_ROW(dane, 27, preference_wins, run_rows)
+TEST_ROW(dane, 28, unusable_records, run_rows)
+TEST_ROW(dane, 29, all_unusable, run_rows)
+TEST_ROW(dane, 30, mixed, run_rows)
+TEST_ROW(dane, 31, both_digests_reach_openssl, run_rows)
+TEST_ROW(dane, 32, agility_is_openssls, run_rows)
+TEST_ROW(dane, 33, two_records, run_rows)
+TEST_ROW(dane, 34, two_usages, run_rows)
+
+static void test_levels_without_tlsa(void **state)
+{
+    run_rows(0);
+}
+static void test_dane_24_port(void **state)
 {
     _cleanup_free_ char *name = decision_tlsa_name("mx.example.com", 2525);
     _cleanup_(resolve_answer_freep) ResolveAnswer *a = test_answer("secure 192.0.2.1", H), *aaaa = test_answer("secure 2001:db8::1", H);
-    _cleanup_(mx_plan_freep) MxPlan *fixed = NULL;
     HostAddresses h;
 
-    /* Row 24. */
     assert_string_equal(name, "_2525._tcp.mx.example.com");
     decision_addresses(H, 2525, a, aaaa, &h);
     assert_int_equal(h.n_addresses, 2);
     assert_int_equal(h.addresses[0].ss_family, AF_INET6);
     assert_int_equal(ntohs(((struct sockaddr_in6 *) h.addresses)->sin6_port), 2525);
     assert_int_equal(ntohs(((struct sockaddr_in *) (h.addresses + 1))->sin_port), 2525);
+}
 
-    /* Row 25. */
+static void test_dane_25_address(void **state)
+{
+    HostAddresses h;
+
     assert_true(decision_literal("192.0.2.7", 25, &h));
     assert_null(h.bases[0]);
     assert_true(decision_literal("2001:db8::7", 25, &h));
     assert_null(h.bases[0]);
     assert_false(decision_literal("mx.example.com", 25, &h));
+}
 
-    /* Row 26. */
+static void test_dane_26_route(void **state)
+{
+    _cleanup_(mx_plan_freep) MxPlan *fixed = NULL;
+
     assert_int_equal(decision_mx_fixed("relay.example.com", true, &fixed), 0);
     assert_true(fixed->secure);
     assert_int_equal(fixed->n_hosts, 1);
 }
 
-/* Row 43: base, next hop and its expansion. */
-static void test_names(void **state)
+/* Base, next hop and its expansion. */
+static void test_dane_43_names(void **state)
 {
     _cleanup_(resolve_answer_freep) ResolveAnswer *mx = test_answer("example.com>secure alias.example.net>secure secure 10=mx.example.com", "example.com"),
                                                   *tlsa = test_answer("secure 2.1.1/32", H), *a = test_answer(A_SECURE, H),
@@ -437,11 +491,43 @@ static void test_what_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mx),
         cmocka_unit_test(test_mx_order),
-        cmocka_unit_test(test_host),
-        cmocka_unit_test(test_port_and_literals),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_dane_1_mx_unknown),
+        cmocka_unit_test(test_dane_2_null_mx),
+        cmocka_unit_test(test_dane_3_implicit_mx),
+        cmocka_unit_test(test_dane_4_no_such_domain),
+        cmocka_unit_test(test_dane_5_mx_insecure),
+        cmocka_unit_test(test_dane_6_insecure_alias_of_the_domain),
+        cmocka_unit_test(test_dane_7_address_secure),
+        cmocka_unit_test(test_dane_8_address_insecure),
+        cmocka_unit_test(test_dane_9_one_family_fails),
+        cmocka_unit_test(test_dane_10_both_families_fail),
+        cmocka_unit_test(test_dane_11_no_address),
+        cmocka_unit_test(test_dane_12_secure_alias),
+        cmocka_unit_test(test_dane_13_error_at_target),
+        cmocka_unit_test(test_dane_14_target_insecure),
+        cmocka_unit_test(test_dane_15_alias_insecure),
+        cmocka_unit_test(test_dane_16_intermediate_alias),
+        cmocka_unit_test(test_dane_17_tlsa_is_alias),
+        cmocka_unit_test(test_dane_18_tlsa_alias_insecure),
+        cmocka_unit_test(test_dane_19_alias_loop),
+        cmocka_unit_test(test_dane_20_no_tlsa),
+        cmocka_unit_test(test_dane_21_tlsa_insecure),
+        cmocka_unit_test(test_dane_22_tlsa_error),
+        cmocka_unit_test(test_dane_23_untrusted_ad),
+        cmocka_unit_test(test_dane_27_preference_wins),
+        cmocka_unit_test(test_dane_28_unusable_records),
+        cmocka_unit_test(test_dane_29_all_unusable),
+        cmocka_unit_test(test_dane_30_mixed),
+        cmocka_unit_test(test_dane_31_both_digests_reach_openssl),
+        cmocka_unit_test(test_dane_32_agility_is_openssls),
+        cmocka_unit_test(test_dane_33_two_records),
+        cmocka_unit_test(test_dane_34_two_usages),
+        cmocka_unit_test(test_levels_without_tlsa),
+        cmocka_unit_test(test_dane_24_port),
+        cmocka_unit_test(test_dane_25_address),
+        cmocka_unit_test(test_dane_26_route),
+        cmocka_unit_test(test_dane_43_names),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_dane_of_insecure_mx),
         cmocka_unit_test(test_what_is_said),

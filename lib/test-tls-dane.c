@@ -11,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "test-certificate.h"
+#include "test-rows.h"
 #include "tls.h"
 
 #define BASE "mx.example.com"
@@ -92,7 +93,7 @@ typedef struct Rr {
 } Rr;
 
 typedef struct Handshake {
-    const char *row;
+    const char *row; /* see test-rows.h */
     int chain[4];    /* what the server sends, 0-terminated behind the leaf: ROOT is sent as SEND_ROOT */
     Rr records[RECORDS_MAX];
     size_t n_records;
@@ -180,7 +181,6 @@ static TlsVerify verify(const Handshake *h)
     server = SSL_new(server_ctx);
     assert_int_equal(tls_dane_arm(client, BASE, names, records, h->n_records), 0);
     shake(client, server);
-    assert_string_equal(SSL_get_servername(server, TLSEXT_NAMETYPE_host_name), BASE); /* row 46 */
     v = tls_dane_result(client);
     SSL_free(client);
     SSL_free(server);
@@ -194,59 +194,145 @@ static TlsVerify verify(const Handshake *h)
 #define CHAIN {LEAF, INTERMEDIATE, SEND_ROOT}
 #define RECORDS(...) .records = {__VA_ARGS__}, .n_records = sizeof((Rr[]){__VA_ARGS__}) / sizeof(Rr)
 
-static void test_handshakes(void **state)
+static const Handshake handshakes[] = {
+    {"31 SHA-512 mismatch beats SHA-256 match", CHAIN, RECORDS({3, 1, 2, STRANGER}, {3, 1, 1, LEAF}), .pass = false},
+    {"31 other order", CHAIN, RECORDS({3, 1, 1, LEAF}, {3, 1, 2, STRANGER}), .pass = false},
+    {"32 agility is per selector", CHAIN, RECORDS({3, 0, 2, STRANGER}, {3, 1, 1, LEAF}), .pass = true},
+    {"32 agility is per usage", CHAIN, RECORDS({2, 1, 2, STRANGER}, {3, 1, 1, LEAF}), .pass = true},
+    {"32 full data is exempt", CHAIN, RECORDS({3, 1, 2, STRANGER}, {3, 1, 0, LEAF}), .pass = true},
+    {"33 one mismatch, one match", CHAIN, RECORDS({3, 1, 1, STRANGER}, {3, 1, 1, LEAF}), .pass = true},
+    {"33 all mismatch", CHAIN, RECORDS({3, 1, 1, STRANGER}, {3, 0, 1, ROOT}), .pass = false},
+    {"34 usage 3 mismatch, usage 2 match", CHAIN, RECORDS({3, 1, 1, STRANGER}, {2, 0, 1, ROOT}), .pass = true},
+    {"35 usage 3 ignores expiry and name", {SELF_EXPIRED}, RECORDS({3, 1, 1, SELF_EXPIRED}), .pass = true},
+    {"35 also by certificate", {SELF_EXPIRED}, RECORDS({3, 0, 2, SELF_EXPIRED}), .pass = true},
+    {"35 also below a CA", {LEAF_EXPIRED, INTERMEDIATE}, RECORDS({3, 1, 1, LEAF_EXPIRED}), .pass = true},
+    {"35 full certificate", CHAIN, RECORDS({3, 0, 0, LEAF}), .pass = true},
+    {"36 usage 3 matching an issuer only", CHAIN, RECORDS({3, 1, 1, INTERMEDIATE}), .pass = false},
+    {"37 anchor in the chain", CHAIN, RECORDS({2, 0, 1, ROOT}), .pass = true},
+    {"37 anchor's key in the chain", CHAIN, RECORDS({2, 1, 2, ROOT}), .pass = true},
+    {"37 intermediate as anchor", {LEAF, INTERMEDIATE}, RECORDS({2, 1, 1, INTERMEDIATE}), .pass = true},
+    {"38 wrong name", {LEAF_OTHER, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
+    {"39 hashed anchor absent from the chain", {LEAF, INTERMEDIATE}, RECORDS({2, 0, 1, ROOT}), .pass = false},
+    {"40 whole anchor absent from the chain", {LEAF, INTERMEDIATE}, RECORDS({2, 0, 0, ROOT}), .pass = true},
+    {"40 bare key of the anchor, absent", {LEAF, INTERMEDIATE}, RECORDS({2, 1, 0, ROOT}), .pass = true},
+    {"40 wrong bare key", {LEAF, INTERMEDIATE}, RECORDS({2, 1, 0, STRANGER}), .pass = false},
+    {"41 usage 2 matching the leaf only", {LEAF}, RECORDS({2, 0, 1, LEAF}), .pass = false},
+    {"41 the leaf in full", {LEAF}, RECORDS({2, 0, 0, LEAF}), .pass = false},
+    {"41 self-signed leaf, hashed", {SELF}, RECORDS({2, 0, 1, SELF}), .pass = false},
+    {"41 2 1 0 of a self-signed leaf", {SELF}, RECORDS({2, 1, 0, SELF}), .pass = true},
+    {"42 expired leaf", {LEAF_EXPIRED, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
+    {"42 expired intermediate", {LEAF_BELOW_EXPIRED, INTERMEDIATE_EXPIRED, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
+    {"42 issuer is no CA", {LEAF_BELOW_NOT_A_CA, NOT_A_CA, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
+    {"42 path too long", {LEAF_TOO_DEEP, INTERMEDIATE_TOO_DEEP, ROOT_SHORT}, RECORDS({2, 0, 1, ROOT_SHORT}), .pass = false},
+    {"42 wrong extended key usage", {LEAF_CLIENT, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
+    {"43 additional name", {LEAF_OTHER, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .name = "other.example.net", .pass = true},
+    {"44 SAN present, CN ignored", {LEAF_CN, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
+    {"44 no SAN, CN counts", {LEAF_CN_ONLY, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = true},
+    {"44 wildcard label", {LEAF_WILDCARD, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = true},
+    {"44 partial wildcard", {LEAF_PARTIAL, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
+    {"44 wildcard for two labels", {LEAF_TWO_LABELS, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
+};
+
+static void run_handshakes(unsigned row)
 {
-    static const Handshake handshakes[] = {
-        {"31: SHA-512 mismatch beats SHA-256 match", CHAIN, RECORDS({3, 1, 2, STRANGER}, {3, 1, 1, LEAF}), .pass = false},
-        {"31: other order", CHAIN, RECORDS({3, 1, 1, LEAF}, {3, 1, 2, STRANGER}), .pass = false},
-        {"32: agility is per selector", CHAIN, RECORDS({3, 0, 2, STRANGER}, {3, 1, 1, LEAF}), .pass = true},
-        {"32: agility is per usage", CHAIN, RECORDS({2, 1, 2, STRANGER}, {3, 1, 1, LEAF}), .pass = true},
-        {"32: full data is exempt", CHAIN, RECORDS({3, 1, 2, STRANGER}, {3, 1, 0, LEAF}), .pass = true},
-        {"33: one mismatch, one match", CHAIN, RECORDS({3, 1, 1, STRANGER}, {3, 1, 1, LEAF}), .pass = true},
-        {"33: all mismatch", CHAIN, RECORDS({3, 1, 1, STRANGER}, {3, 0, 1, ROOT}), .pass = false},
-        {"34: usage 3 mismatch, usage 2 match", CHAIN, RECORDS({3, 1, 1, STRANGER}, {2, 0, 1, ROOT}), .pass = true},
-        {"35: usage 3 ignores expiry and name", {SELF_EXPIRED}, RECORDS({3, 1, 1, SELF_EXPIRED}), .pass = true},
-        {"35: also by certificate", {SELF_EXPIRED}, RECORDS({3, 0, 2, SELF_EXPIRED}), .pass = true},
-        {"35: also below a CA", {LEAF_EXPIRED, INTERMEDIATE}, RECORDS({3, 1, 1, LEAF_EXPIRED}), .pass = true},
-        {"35: full certificate", CHAIN, RECORDS({3, 0, 0, LEAF}), .pass = true},
-        {"36: usage 3 matching an issuer only", CHAIN, RECORDS({3, 1, 1, INTERMEDIATE}), .pass = false},
-        {"37: anchor in the chain", CHAIN, RECORDS({2, 0, 1, ROOT}), .pass = true},
-        {"37: anchor's key in the chain", CHAIN, RECORDS({2, 1, 2, ROOT}), .pass = true},
-        {"37: intermediate as anchor", {LEAF, INTERMEDIATE}, RECORDS({2, 1, 1, INTERMEDIATE}), .pass = true},
-        {"38: wrong name", {LEAF_OTHER, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
-        {"39: hashed anchor absent from the chain", {LEAF, INTERMEDIATE}, RECORDS({2, 0, 1, ROOT}), .pass = false},
-        {"40: whole anchor absent from the chain", {LEAF, INTERMEDIATE}, RECORDS({2, 0, 0, ROOT}), .pass = true},
-        {"40: bare key of the anchor, absent", {LEAF, INTERMEDIATE}, RECORDS({2, 1, 0, ROOT}), .pass = true},
-        {"40: wrong bare key", {LEAF, INTERMEDIATE}, RECORDS({2, 1, 0, STRANGER}), .pass = false},
-        {"41: usage 2 matching the leaf only", {LEAF}, RECORDS({2, 0, 1, LEAF}), .pass = false},
-        {"41: the leaf in full", {LEAF}, RECORDS({2, 0, 0, LEAF}), .pass = false},
-        {"41: self-signed leaf, hashed", {SELF}, RECORDS({2, 0, 1, SELF}), .pass = false},
-        {"41: 2 1 0 of a self-signed leaf", {SELF}, RECORDS({2, 1, 0, SELF}), .pass = true},
-        {"42: expired leaf", {LEAF_EXPIRED, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
-        {"42: expired intermediate", {LEAF_BELOW_EXPIRED, INTERMEDIATE_EXPIRED, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
-        {"42: issuer is no CA", {LEAF_BELOW_NOT_A_CA, NOT_A_CA, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
-        {"42: path too long", {LEAF_TOO_DEEP, INTERMEDIATE_TOO_DEEP, ROOT_SHORT}, RECORDS({2, 0, 1, ROOT_SHORT}), .pass = false},
-        {"42: wrong extended key usage", {LEAF_CLIENT, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 0, 1, ROOT}), .pass = false},
-        {"43: additional name", {LEAF_OTHER, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .name = "other.example.net", .pass = true},
-        {"44: SAN present, CN ignored", {LEAF_CN, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
-        {"44: no SAN, CN counts", {LEAF_CN_ONLY, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = true},
-        {"44: wildcard label", {LEAF_WILDCARD, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = true},
-        {"44: partial wildcard", {LEAF_PARTIAL, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
-        {"44: wildcard for two labels", {LEAF_TWO_LABELS, INTERMEDIATE, SEND_ROOT}, RECORDS({2, 1, 1, ROOT}), .pass = false},
-    };
+    size_t n = 0;
 
     for (size_t i = 0; i < ELEMENTSOF(handshakes); i++) {
-        const TlsVerify v = verify(&handshakes[i]);
+        TlsVerify v;
 
+        if (!test_row_is(handshakes[i].row, row))
+            continue;
+        n++;
+        v = verify(&handshakes[i]);
         if (tls_verify_succeeded(v) != handshakes[i].pass)
             fail_msg("row %s: %s", handshakes[i].row, tls_verify_to_string(v));
         if (handshakes[i].pass)
             assert_int_equal(v, TLS_VERIFY_DANE);
     }
+    assert_true(n > 0);
 }
 
-/* Rows 28 and 30. */
-static void test_usable(void **state)
+TEST_ROW(dane, 31, agility, run_handshakes)
+TEST_ROW(dane, 32, agility_is_per_usage_and_selector, run_handshakes)
+TEST_ROW(dane, 33, one_match_is_enough, run_handshakes)
+TEST_ROW(dane, 34, usages_beside_each_other, run_handshakes)
+TEST_ROW(dane, 35, end_entity_alone_counts, run_handshakes)
+TEST_ROW(dane, 36, end_entity_is_no_issuer, run_handshakes)
+TEST_ROW(dane, 37, anchor_in_chain, run_handshakes)
+TEST_ROW(dane, 38, wrong_name, run_handshakes)
+TEST_ROW(dane, 39, hashed_anchor_absent, run_handshakes)
+TEST_ROW(dane, 40, whole_anchor_absent, run_handshakes)
+TEST_ROW(dane, 41, anchor_matches_leaf_only, run_handshakes)
+TEST_ROW(dane, 42, chain_against_the_rules, run_handshakes)
+TEST_ROW(dane, 43, further_names, run_handshakes)
+TEST_ROW(dane, 44, alternative_names_and_wildcards, run_handshakes)
+
+/* What a server sees of the next ClientHello. */
+typedef struct Hello {
+    bool certificate_type, ticket, psk;
+} Hello;
+
+static bool has_extension(SSL *ssl, unsigned type)
+{
+    const unsigned char *data;
+    size_t size;
+
+    return SSL_client_hello_get0_ext(ssl, type, &data, &size) == 1;
+}
+
+static int on_hello(SSL *ssl, int *alert, void *userdata)
+{
+    *(Hello *) userdata = (Hello) {
+        .certificate_type = has_extension(ssl, 20), /* RFC 7250 */
+        .ticket = has_extension(ssl, TLSEXT_TYPE_session_ticket),
+        .psk = has_extension(ssl, TLSEXT_TYPE_psk),
+    };
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* One handshake with the record of LEAF; returns SNI as the server got it, to be freed. */
+static char *greet(SSL_CTX *client_ctx, SSL_CTX *server_ctx, Hello *ret)
+{
+    const Rr rr = {3, 1, 1, LEAF};
+    _cleanup_free_ uint8_t *data = NULL;
+    TlsaRecord record = {rr.usage, rr.selector, rr.mtype};
+    SSL *client = SSL_new(client_ctx), *server = SSL_new(server_ctx);
+    char *name;
+
+    record.size = tlsa_data(&rr, &data);
+    record.data = data;
+    assert_int_equal(tls_dane_arm(client, BASE, NULL, &record, 1), 0);
+    SSL_CTX_set_client_hello_cb(server_ctx, on_hello, ret);
+    shake(client, server);
+    assert_int_equal(tls_dane_result(client), TLS_VERIFY_DANE);
+    assert_false(SSL_session_reused(client));
+    name = strdup(SSL_get_servername(server, TLSEXT_NAMETYPE_host_name));
+    SSL_free(client);
+    SSL_free(server);
+    return name;
+}
+
+/* Raw public keys are never asked for, so that no usage 2 can lose its chain (RFC 7671, section 5.2). SNI is the base domain. The
+ * second of two connections with the same host and context begins anew: what the first one's records proved is not carried over. */
+static void test_dane_45_46_49_hello(void **state)
+{
+    SSL_CTX *client_ctx = NULL, *server_ctx = server_context((const int[]){LEAF, INTERMEDIATE, SEND_ROOT, 0});
+
+    assert_int_equal(tls_client_context_new(&client_ctx, NULL), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        Hello hello = {.certificate_type = true, .ticket = true, .psk = true};
+        _cleanup_free_ char *name = greet(client_ctx, server_ctx, &hello);
+
+        assert_string_equal(name, BASE);
+        assert_false(hello.certificate_type);
+        assert_false(hello.ticket);
+        assert_false(hello.psk);
+    }
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+}
+
+static void test_dane_28_usable(void **state)
 {
     static const uint8_t digest[64];
     static const struct {
@@ -277,7 +363,7 @@ static void test_usable(void **state)
             fail_msg("row 28, %s", table[i].row);
 }
 
-static void test_usable_der(void **state)
+static void test_dane_28_usable_der(void **state)
 {
     for (uint8_t selector = 0; selector <= 1; selector++) {
         Rr rr = {3, selector, 0, LEAF};
@@ -357,8 +443,8 @@ static void test_facts(void **state)
     }
 }
 
-/* Row 50, and what is older than TLS 1.2. */
-static void test_contexts(void **state)
+/* Nor what is older than TLS 1.2. */
+static void test_dane_50_nothing_anonymous(void **state)
 {
     SSL_CTX *contexts[2] = {0};
 
@@ -384,13 +470,27 @@ static void test_contexts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_handshakes),
-        cmocka_unit_test(test_usable),
-        cmocka_unit_test(test_usable_der),
+        cmocka_unit_test(test_dane_31_agility),
+        cmocka_unit_test(test_dane_32_agility_is_per_usage_and_selector),
+        cmocka_unit_test(test_dane_33_one_match_is_enough),
+        cmocka_unit_test(test_dane_34_usages_beside_each_other),
+        cmocka_unit_test(test_dane_35_end_entity_alone_counts),
+        cmocka_unit_test(test_dane_36_end_entity_is_no_issuer),
+        cmocka_unit_test(test_dane_37_anchor_in_chain),
+        cmocka_unit_test(test_dane_38_wrong_name),
+        cmocka_unit_test(test_dane_39_hashed_anchor_absent),
+        cmocka_unit_test(test_dane_40_whole_anchor_absent),
+        cmocka_unit_test(test_dane_41_anchor_matches_leaf_only),
+        cmocka_unit_test(test_dane_42_chain_against_the_rules),
+        cmocka_unit_test(test_dane_43_further_names),
+        cmocka_unit_test(test_dane_44_alternative_names_and_wildcards),
+        cmocka_unit_test(test_dane_45_46_49_hello),
+        cmocka_unit_test(test_dane_28_usable),
+        cmocka_unit_test(test_dane_28_usable_der),
         cmocka_unit_test(test_arm_needs_a_record),
         cmocka_unit_test(test_not_armed),
         cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_dane_50_nothing_anonymous),
     };
 
     return cmocka_run_group_tests(tests, make_cast, free_cast);
