@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A TLSA record set as a hostile zone can publish it: each record is two bytes of length and that much data. What is usable arms a
- * session, what is not is never given to OpenSSL, and both have the same opinion of it: a set that is usable by ours alone would
- * keep mail from a host for ever, one that is usable by OpenSSL's alone would do so where nobody is to be authenticated. */
+/* A TLSA record set as a hostile zone can publish it: each record is two bytes of length and that much data. What is usable arms
+ * a session, and OpenSSL has to be of the same opinion: a set that is usable by ours alone would keep mail from a host for ever. */
 
 #include "fuzz.h"
 
