@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include "tls-pin.h"
 #include "worker.h"
 
 /* ---- dictionaries ---- */
@@ -37,6 +38,16 @@ static int append_strv(sd_bus_message *m, const char *key, const char *const *l,
     for (unsigned i = 0; r >= 0 && i < 3; i++)
         r = sd_bus_message_close_container(m);
     return r;
+}
+
+/* NULL-ended; nothing for NULL. */
+static int append_list(sd_bus_message *m, const char *key, const char *const *l)
+{
+    size_t n = 0;
+
+    while (l && l[n])
+        n++;
+    return l ? append_strv(m, key, l, n) : 0;
 }
 
 static int append_tlsa(sd_bus_message *m, const TlsaRecord *records, size_t n)
@@ -161,13 +172,30 @@ static char **strv_free(char **l)
 
 /* ---- the request ---- */
 
-static int append_request(sd_bus_message *m, const SmtpRequest *q)
+static int append_reference(sd_bus_message *m, const TlsReference *reference)
 {
-    size_t n_names = 0;
     int r;
 
-    while (q->reference.names && q->reference.names[n_names])
-        n_names++;
+    r = append_list(m, "Names", reference->names);
+    if (r >= 0)
+        r = append_string(m, "InsecureName", reference->insecure_name);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "{sv}", "NameRule", "u", (uint32_t) reference->rule);
+    if (r >= 0)
+        r = append_list(m, "Pins", reference->pins);
+    if (r >= 0)
+        r = append_bool(m, "PinsAndChain", reference->pins_and_chain);
+    if (r >= 0)
+        r = append_list(m, "Authorities", reference->authorities);
+    if (r >= 0)
+        r = append_bool(m, "QualifiedNames", reference->qualified);
+    return r;
+}
+
+static int append_request(sd_bus_message *m, const SmtpRequest *q)
+{
+    int r;
+
     r = sd_bus_message_open_container(m, 'a', "{sv}");
     if (r >= 0)
         r = append_string(m, "Helo", q->helo);
@@ -178,11 +206,7 @@ static int append_request(sd_bus_message *m, const SmtpRequest *q)
     if (r >= 0)
         r = append_string(m, "DaneBase", q->dane_base);
     if (r >= 0)
-        r = append_strv(m, "Names", q->reference.names, n_names);
-    if (r >= 0)
-        r = append_string(m, "InsecureName", q->reference.insecure_name);
-    if (r >= 0)
-        r = sd_bus_message_append(m, "{sv}", "NameRule", "u", (uint32_t) q->reference.rule);
+        r = append_reference(m, &q->reference);
     if (r >= 0)
         r = append_tlsa(m, q->tlsa, q->n_tlsa);
     if (r >= 0)
@@ -281,6 +305,30 @@ static int read_name_rule(sd_bus_message *m, void *object)
         return -EBADMSG;
     ((AttemptRequest *) object)->request.reference.rule = (TlsNameRule) rule;
     return 0;
+}
+
+static int read_pins(sd_bus_message *m, void *object)
+{
+    size_t n;
+
+    return read_strv(m, TLS_PINS_MAX, &((AttemptRequest *) object)->pins, &n);
+}
+
+static int read_pins_and_chain(sd_bus_message *m, void *object)
+{
+    return read_bool(m, &((AttemptRequest *) object)->request.reference.pins_and_chain);
+}
+
+static int read_authorities(sd_bus_message *m, void *object)
+{
+    size_t n;
+
+    return read_strv(m, TLS_PINS_MAX, &((AttemptRequest *) object)->authorities, &n);
+}
+
+static int read_qualified(sd_bus_message *m, void *object)
+{
+    return read_bool(m, &((AttemptRequest *) object)->request.reference.qualified);
 }
 
 static int read_recipients(sd_bus_message *m, void *object)
@@ -382,6 +430,7 @@ static int read_tlsa(sd_bus_message *m, void *object)
 }
 
 static const ValueKey request_keys[] = {
+    {"Authorities", read_authorities},
     {"Body8Bit", read_body_8bit},
     {"DaneBase", read_dane_base},
     {"Helo", read_helo},
@@ -390,6 +439,9 @@ static const ValueKey request_keys[] = {
     {"MessageSize", read_size},
     {"NameRule", read_name_rule},
     {"Names", read_names},
+    {"Pins", read_pins},
+    {"PinsAndChain", read_pins_and_chain},
+    {"QualifiedNames", read_qualified},
     {"Recipients", read_recipients},
     {"RequireTls", read_require_tls},
     {"Sender", read_sender},
@@ -441,6 +493,8 @@ int attempt_request_read(sd_bus_message *call, AttemptRequest **ret)
     q->request.dane_base = q->dane_base;
     q->request.reference.names = (const char *const *) q->names;
     q->request.reference.insecure_name = q->insecure_name;
+    q->request.reference.pins = (const char *const *) q->pins;
+    q->request.reference.authorities = (const char *const *) q->authorities;
     q->request.tlsa = q->tlsa;
     q->request.sender = q->sender;
     q->request.recipients = (const char *const *) q->recipients;
@@ -461,6 +515,8 @@ AttemptRequest *attempt_request_free(AttemptRequest *q)
     free(q->dane_base);
     free(q->sender);
     (void) strv_free(q->names);
+    (void) strv_free(q->pins);
+    (void) strv_free(q->authorities);
     (void) strv_free(q->recipients);
     free(q->tlsa);
     free(q->tlsa_data);

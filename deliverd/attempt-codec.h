@@ -47,7 +47,7 @@ typedef struct AttemptRequest {
     SmtpRequest request; /* tls and authorities are the worker's to fill in; strings and records are below */
     int socket_fd, message_fd; /* this structure's; -EBADF when taken */
     char *helo, *server_name, *insecure_name, *dane_base, *sender;
-    char **names, **recipients; /* NULL-ended */
+    char **names, **pins, **authorities, **recipients; /* NULL-ended */
     TlsaRecord *tlsa;
     uint8_t *tlsa_data;
 } AttemptRequest;

@@ -99,9 +99,15 @@ static void add_name(HostPlan *p, const char *name)
     p->names[n] = name;
 }
 
-/* The one name that counts, and only where RFC 9525 looks for names. */
-static void only_name(HostPlan *p, const char *name)
+/* The one name that counts, and only where RFC 9525 looks for names. What the administrator wants of certificates beside holds
+ * as well where his level verifies, and else not at all. */
+static void only_name(const DestinationPolicy *policy, HostPlan *p, const char *name)
 {
+    p->pins_and_chain = true;
+    if (levels[policy->tls].want < SMTP_TLS_VERIFY) {
+        p->pins = p->authorities = NULL;
+        p->qualified = false;
+    }
     p->names[0] = name;
     p->names[1] = p->insecure_name = NULL;
     p->rule = TLS_NAMES_DNS;
@@ -114,6 +120,9 @@ static void plan_level(const DestinationPolicy *policy, const HostFacts *facts, 
     p->want = levels[policy->tls].want;
     p->rule = levels[policy->tls].rule;
     p->wanted = levels[policy->tls].wanted;
+    p->pins = policy->pins;
+    p->authorities = policy->authorities;
+    p->qualified = policy->require_fqdn;
     /* An address literal has no name. */
     if (*facts->domain != '[')
         add_name(p, facts->domain);
@@ -204,7 +213,7 @@ static void plan_sts(const DestinationPolicy *policy, const HostFacts *facts, Ho
     if (sts->mode == STS_MODE_TESTING) {
         /* Where no name matters for the delivery, let verification say what the policy would have come to. */
         if (p->sts_named && p->want < SMTP_TLS_VERIFY)
-            only_name(p, facts->host);
+            only_name(policy, p, facts->host);
         return;
     }
     if (!p->sts_named) {
@@ -213,7 +222,7 @@ static void plan_sts(const DestinationPolicy *policy, const HostFacts *facts, Ho
     }
     p->want = SMTP_TLS_VERIFY;
     p->wanted = "sts";
-    only_name(p, facts->host);
+    only_name(policy, p, facts->host);
 }
 
 /* RFC 8689, section 4.2.1: TLS, with a peer that is verified by DANE or by an authority, and whose name is known for sure. */
@@ -230,7 +239,7 @@ static void plan_requiretls(const DestinationPolicy *policy, const HostFacts *fa
     else if (p->want < SMTP_TLS_VERIFY) {
         p->want = SMTP_TLS_VERIFY;
         p->wanted = "requiretls";
-        only_name(p, facts->host);
+        only_name(policy, p, facts->host);
     }
 }
 
@@ -280,6 +289,7 @@ const char *decision_got(bool tls_used, TlsVerify verified)
     case TLS_VERIFY_DANE:
         return "dane";
     case TLS_VERIFY_PKIX:
+    case TLS_VERIFY_PINNED:
         return "verified";
     default:
         return "encrypted";

@@ -120,7 +120,9 @@ typedef struct HostPlan {
     const char *base;      /* SNI and reference name for DANE; HostFacts.base */
     const char *names[3];  /* reference names, for DANE those beside base; NULL-ended */
     const char *insecure_name; /* not for DANE: the host's name, from an insecure answer; NULL */
-    TlsNameRule rule;      /* not for DANE */
+    TlsNameRule rule;      /* not for DANE; the same holds for these: */
+    const char *const *pins, *const *authorities; /* as in TlsReference */
+    bool pins_and_chain, qualified;
     TlsaRecord tlsa[RESOLVE_RECORDS_MAX]; /* the usable ones, pointing into the answer */
     size_t n_tlsa;
     StsMode sts;           /* of the policy that counts here; STS_MODE_NONE where there is none or DANE decides */

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "address.h"
+#include "tls-pin.h"
 #include "worker.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
@@ -79,6 +80,52 @@ static int parse_bool_or_unset(const ConfAssignment *a, void *field, const void 
     return r;
 }
 
+static int limit_pins(char *const *l, char **ret_reason)
+{
+    size_t n = 0;
+
+    while (l && l[n])
+        n++;
+    if (n <= TLS_PINS_MAX)
+        return 0;
+    *ret_reason = strdup("there are too many of them");
+    return -E2BIG;
+}
+
+static int word_pin(const char *word, char **ret, char **ret_reason)
+{
+    int r = tls_pin_parse(word, NULL, ret);
+
+    if (r == -EINVAL)
+        *ret_reason = strdup("expected \"cert-sha256:\" or \"spki-sha256:\" and the 64 hexadecimal digits of a fingerprint");
+    return r;
+}
+
+static int word_authority(const char *word, char **ret, char **ret_reason)
+{
+    int r = tls_pin_parse(word, "cert-sha256:", ret);
+
+    if (r == -EINVAL)
+        *ret_reason = strdup("expected the SHA-256 fingerprint of an authority, as \"posternctl ca list --json\" shows it");
+    return r;
+}
+
+static int parse_pins(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
+{
+    char ***l = field;
+    int r = conf_parse_list(a, l, word_pin, ret_reason);
+
+    return r < 0 ? r : limit_pins(*l, ret_reason);
+}
+
+static int parse_authorities(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
+{
+    char ***l = field;
+    int r = conf_parse_list(a, l, word_authority, ret_reason);
+
+    return r < 0 ? r : limit_pins(*l, ret_reason);
+}
+
 /* As conf_parse_bool(), but empty means yes. */
 static int parse_bool_yes(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
@@ -119,9 +166,12 @@ static const ConfKey keys[] = {
     {"Destination", "DANE", parse_level, DESTINATION(dane), dane_levels},
     {"Destination", "MTASTS", parse_bool_or_unset, DESTINATION(mta_sts), NULL},
     {"Destination", "MaxConnections", conf_parse_unsigned, DESTINATION(max_connections), &connections_range},
+    {"Destination", "PinnedCertificate", parse_pins, DESTINATION(pins), NULL},
     {"Destination", "PlaintextFallback", parse_level, DESTINATION(fallback), fallbacks},
+    {"Destination", "RequireFQDN", parse_bool_or_unset, DESTINATION(require_fqdn), NULL},
     {"Destination", "Route", parse_route, DESTINATION(route), NULL},
     {"Destination", "TLS", parse_level, DESTINATION(tls), tls_levels},
+    {"Destination", "TrustedAuthority", parse_authorities, DESTINATION(authorities), NULL},
     {"Destination", "VerifyInsecureMX", parse_bool_or_unset, DESTINATION(verify_insecure_mx), NULL},
 };
 
@@ -197,6 +247,11 @@ static int apply_defaults(DeliverdConf *c)
     return c->host_name ? 0 : default_host_name(&c->host_name);
 }
 
+static bool verifies(TlsLevel level)
+{
+    return level == TLS_LEVEL_REQUIRED_VERIFY || level == TLS_LEVEL_REQUIRED_VERIFY_HOSTED;
+}
+
 /* What single keys cannot see. */
 static int check(const DeliverdConf *c, ConfReport *report)
 {
@@ -213,6 +268,9 @@ static int check(const DeliverdConf *c, ConfReport *report)
         if (s->dane == DANE_MANDATORY && p.tls == TLS_LEVEL_NO)
             r = conf_report_add(report, CONF_ERROR, NULL, 0, "[Destination %s] has DANE=Mandatory, but TLS=No holds for it",
                     s->pattern);
+        if (r >= 0 && (s->pins || s->authorities || s->require_fqdn > 0) && !verifies(p.tls))
+            r = conf_report_add(report, CONF_WARNING, NULL, 0, "[Destination %s] says more about certificates, but TLS=%s holds for "
+                    "it: it only changes what the journal says, not who gets mail", s->pattern, tls_level_to_string(p.tls));
     }
     return r;
 }

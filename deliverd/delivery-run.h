@@ -72,7 +72,7 @@ typedef struct RunRequest {
     const char *const *recipients;
     size_t n_recipients;
     uint64_t seed; /* for the order of equal hosts */
-} RunRequest; /* strings must stay valid until the end, policy.route is copied */
+} RunRequest; /* strings and lists must stay valid until the end, policy.route is copied */
 
 int delivery_run_new(DeliveryRun **ret, const RunRequest *request, const RunOps *ops, void *userdata);
 /* It may end, and r be gone, before this returns. */

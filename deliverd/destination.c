@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 
 #include "address.h"
+#include "conf.h"
 
 static const char *const fallback_names[] = {
     [FALLBACK_ALWAYS] = "always",
@@ -45,6 +46,7 @@ DestinationSection *destination_table_get(DestinationTable *t, const char *patte
         .fallback = DESTINATION_UNSET,
         .mta_sts = DESTINATION_UNSET,
         .verify_insecure_mx = DESTINATION_UNSET,
+        .require_fqdn = DESTINATION_UNSET,
     };
     return s;
 }
@@ -54,6 +56,8 @@ void destination_table_clear(DestinationTable *t)
     for (size_t i = 0; i < t->n_sections; i++) {
         free(t->sections[i].pattern);
         free(t->sections[i].route);
+        conf_strv_free(t->sections[i].pins);
+        conf_strv_free(t->sections[i].authorities);
     }
     free(t->sections);
     *t = (DestinationTable) {};
@@ -71,7 +75,8 @@ static size_t specificity(const DestinationSection *s, const char *domain)
 
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain)
 {
-    size_t tls_best = 0, dane_best = 0, fallback_best = 0, sts_best = 0, insecure_best = 0, connections_best = 0, route_best = 0;
+    size_t tls_best = 0, dane_best = 0, fallback_best = 0, sts_best = 0, insecure_best = 0, pins_best = 0,
+           authorities_best = 0, fqdn_best = 0, connections_best = 0, route_best = 0;
     DestinationPolicy p = {
         .tls = TLS_LEVEL_PREFERRED,
         .dane = DANE_OPPORTUNISTIC,
@@ -104,6 +109,18 @@ DestinationPolicy destination_policy(const DestinationTable *t, const char *doma
         if (s->verify_insecure_mx != DESTINATION_UNSET && n > insecure_best) {
             insecure_best = n;
             p.verify_insecure_mx = s->verify_insecure_mx;
+        }
+        if (s->pins && *s->pins && n > pins_best) {
+            pins_best = n;
+            p.pins = (const char *const *) s->pins;
+        }
+        if (s->authorities && *s->authorities && n > authorities_best) {
+            authorities_best = n;
+            p.authorities = (const char *const *) s->authorities;
+        }
+        if (s->require_fqdn != DESTINATION_UNSET && n > fqdn_best) {
+            fqdn_best = n;
+            p.require_fqdn = s->require_fqdn;
         }
         if (s->max_connections > 0 && n > connections_best) {
             connections_best = n;

@@ -32,6 +32,8 @@ typedef struct DestinationSection {
     int fallback;  /* PlaintextFallback */
     int mta_sts;            /* bool */
     int verify_insecure_mx; /* bool */
+    char **pins, **authorities; /* in the normal form of tls-pin.h, NULL-ended */
+    int require_fqdn; /* bool */
     unsigned max_connections; /* 0: unset */
     char *route;   /* as written: host[:port], [address]:port; checked by route_parse() */
 } DestinationSection;
@@ -53,6 +55,9 @@ typedef struct DestinationPolicy {
     PlaintextFallback fallback;
     bool mta_sts;            /* a policy of the destination holds (RFC 8461) */
     bool verify_insecure_mx; /* a host's name verifies it even if an insecure MX answer gave it */
+    /* Where the level verifies, beside what it wants; elsewhere for the journal: */
+    const char *const *pins, *const *authorities; /* the table's; NULL: none */
+    bool require_fqdn;
     unsigned max_connections;
     const char *route; /* the table's; NULL: by MX */
 } DestinationPolicy;

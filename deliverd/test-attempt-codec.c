@@ -153,12 +153,14 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static void test_request(void **state)
 {
-    static const char *const names[] = {"mx.example.com", NULL}, *const recipients[] = {"a@example.com"};
+    static const char *const names[] = {"mx.example.com", NULL}, *const recipients[] = {"a@example.com"},
+                      *const pins[] = {"cert-sha256:a", "spki-sha256:b", NULL}, *const authorities[] = {"cert-sha256:c", NULL};
     const SmtpRequest request = {
         .helo = "gw.example.org",
         .server_name = "mx.example.com",
         .want = SMTP_TLS_VERIFY,
-        .reference = {.names = names, .rule = TLS_NAMES_DNS},
+        .reference = {.names = names, .rule = TLS_NAMES_DNS, .pins = pins, .pins_and_chain = true, .authorities = authorities,
+                .qualified = true},
         .sender = "",
         .recipients = recipients,
         .n_recipients = 1,
@@ -181,6 +183,12 @@ static void test_request(void **state)
     assert_int_equal(got->request.reference.rule, TLS_NAMES_DNS);
     assert_string_equal(got->request.reference.names[0], "mx.example.com");
     assert_null(got->request.reference.names[1]);
+    assert_string_equal(got->request.reference.pins[0], pins[0]);
+    assert_string_equal(got->request.reference.pins[1], pins[1]);
+    assert_null(got->request.reference.pins[2]);
+    assert_string_equal(got->request.reference.authorities[0], authorities[0]);
+    assert_true(got->request.reference.pins_and_chain);
+    assert_true(got->request.reference.qualified);
     assert_true(got->request.require_tls);
     assert_false(got->request.smtputf8);
     assert_true(got->socket_fd > 2 && got->message_fd > 2);

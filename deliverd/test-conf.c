@@ -126,6 +126,44 @@ static void test_mta_sts(void **state)
     assert_false(destination_policy(&c->destinations, "b.example.com").mta_sts);
 }
 
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void test_pins(void **state)
+{
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
+            "[Destination default]\nTLS=Required-Verify\nRequireFQDN=yes\n"
+            "[Destination .example.com]\nTrustedAuthority=01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:"
+            "01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF\n"
+            "[Destination a.example.com]\nPinnedCertificate=cert-sha256:" HEX "\nPinnedCertificate=spki-sha256:" HEX "\nRequireFQDN=no\n"
+            "[Destination b.example.com]\nPinnedCertificate=cert-sha256:" HEX "\nPinnedCertificate=\n");
+    DestinationPolicy p = destination_policy(&c->destinations, "a.example.com");
+
+    assert_string_equal(p.pins[0], "cert-sha256:" HEX);
+    assert_string_equal(p.pins[1], "spki-sha256:" HEX);
+    assert_null(p.pins[2]);
+    assert_string_equal(p.authorities[0], "cert-sha256:" HEX);
+    assert_null(p.authorities[1]);
+    assert_false(p.require_fqdn);
+    p = destination_policy(&c->destinations, "b.example.com");
+    assert_null(p.pins);
+    assert_non_null(p.authorities);
+    assert_true(p.require_fqdn);
+    p = destination_policy(&c->destinations, "other.example");
+    assert_null(p.pins);
+    assert_null(p.authorities);
+}
+
+/* What cannot have an effect is said, as it looks like security. */
+static void test_pins_without_verification(void **state)
+{
+    _cleanup_(conf_report_freep) ConfReport *report = NULL;
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = NULL;
+
+    assert_int_equal(conf_report_new(&report), 0);
+    assert_int_equal(load("[Destination example.com]\nTLS=Required\nPinnedCertificate=cert-sha256:" HEX "\n", &c, report), 0);
+    assert_int_equal(conf_report_size(report), 1);
+}
+
 static void test_refused(void **state)
 {
     static const char *const bad[] = {
@@ -133,6 +171,10 @@ static void test_refused(void **state)
         "[Destination example.com]\nDANE=Yes\n",
         "[Destination example.com]\nVerifyInsecureMX=perhaps\n",
         "[Destination example.com]\nMTASTS=perhaps\n",
+        "[Destination example.com]\nTLS=Required-Verify\nPinnedCertificate=" HEX "\n",
+        "[Destination example.com]\nTLS=Required-Verify\nPinnedCertificate=cert-sha256:0123\n",
+        "[Destination example.com]\nTLS=Required-Verify\nTrustedAuthority=My Authority\n",
+        "[Destination example.com]\nTLS=Required-Verify\nRequireFQDN=perhaps\n",
         "[Destination]\nTLS=No\n",
         "[Destination exa mple]\nTLS=No\n",
         "[Destination example.com]\nRoute=host:0\n",
@@ -197,6 +239,8 @@ int main(void)
         cmocka_unit_test(test_destinations),
         cmocka_unit_test(test_verification),
         cmocka_unit_test(test_mta_sts),
+        cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_pins_without_verification),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_route),
     };

@@ -286,6 +286,53 @@ static void test_combined_3_policy_makes_names_known(void **state)
     CHECK("dane dane mx.example.com dane", VERIFY, .mx = MX_INSECURE, .not_insecure_mx = true, .tlsa = USABLE, .sts = TESTING);
 }
 
+/* What the administrator wants of certificates beside counts where his level verifies, together with a policy, never instead. */
+static void test_combined_1_pins(void **state)
+{
+    static const char *const pins[] = {"cert-sha256:a", NULL}, *const authorities[] = {"cert-sha256:b", NULL};
+    static const struct {
+        TlsLevel tls;
+        const char *sts;
+        MessageTls message;
+        bool pinned, chain;
+    } rows[] = {
+        {TLS_LEVEL_PREFERRED, NULL, MESSAGE_TLS_DEFAULT, true, false}, /* for the journal */
+        {TLS_LEVEL_REQUIRED_VERIFY, NULL, MESSAGE_TLS_DEFAULT, true, false},
+        {TLS_LEVEL_REQUIRED_VERIFY, ENFORCE, MESSAGE_TLS_DEFAULT, true, true},
+        {TLS_LEVEL_REQUIRED_VERIFY, TESTING, MESSAGE_TLS_DEFAULT, true, false},
+        {TLS_LEVEL_REQUIRED_VERIFY, NULL, MESSAGE_TLS_REQUIRED, true, false},
+        {TLS_LEVEL_REQUIRED, ENFORCE, MESSAGE_TLS_DEFAULT, false, true},
+        {TLS_LEVEL_PREFERRED, TESTING, MESSAGE_TLS_DEFAULT, false, true},
+        {TLS_LEVEL_PREFERRED, NULL, MESSAGE_TLS_REQUIRED, false, true},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        const DestinationPolicy policy = {.tls = rows[i].tls, .mta_sts = true, .pins = pins, .authorities = authorities,
+                .require_fqdn = true};
+        _cleanup_(resolve_answer_freep) ResolveAnswer *mx_answer = test_answer(MX_SECURE, D);
+        _cleanup_(sts_policy_unrefp) StsPolicy *sts = NULL;
+        _cleanup_(mx_plan_freep) MxPlan *mx = NULL;
+        _cleanup_free_ HostPlan *p = calloc(1, sizeof(*p));
+        HostAddresses addresses;
+        const char *reason;
+        StsAnswer answer;
+
+        assert_non_null(p);
+        assert_int_equal(decision_mx(D, mx_answer, 0, &mx), 0);
+        assert_true(decision_literal("192.0.2.1", 25, &addresses));
+        if (rows[i].sts)
+            assert_int_equal(sts_policy_parse(rows[i].sts, strlen(rows[i].sts), &sts, &reason), 0);
+        answer = (StsAnswer) {.policy = sts};
+        decision_plan(&policy, &(HostFacts) {.domain = D, .mx = mx, .host = H, .addresses = &addresses, .sts = &answer,
+                .message_tls = rows[i].message}, p);
+        assert_false(p->skip);
+        assert_ptr_equal(p->pins, rows[i].pinned ? pins : NULL);
+        assert_ptr_equal(p->authorities, rows[i].pinned ? authorities : NULL);
+        assert_int_equal(p->qualified, rows[i].pinned);
+        assert_int_equal(p->pins_and_chain, rows[i].chain);
+    }
+}
+
 static void test_combined_5_what_is_said(void **state)
 {
     static const struct {
@@ -297,6 +344,7 @@ static void test_combined_5_what_is_said(void **state)
         {{PREFERRED, .tlsa = USABLE, .mx = MX_INSECURE}, TLS_VERIFY_DANE, "dane:encrypted"},
         {{PREFERRED, .tlsa = USABLE, .mx = MX_INSECURE, .sts = ENFORCE}, TLS_VERIFY_DANE, "dane:dane"},
         {{PREFERRED}, TLS_VERIFY_PKIX, "may:verified"},
+        {{VERIFY}, TLS_VERIFY_PINNED, "required-verify:verified"},
         {{PREFERRED}, TLS_VERIFY_NAME_MISMATCH, "may:encrypted"},
         {{PREFERRED, .sts = ENFORCE}, TLS_VERIFY_PKIX, "sts:verified"},
         {{PREFERRED, .message = MESSAGE_TLS_REQUIRED}, TLS_VERIFY_PKIX, "requiretls:verified"},
@@ -332,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_combined_2_what_is_asked),
         cmocka_unit_test(test_combined_3_order),
         cmocka_unit_test(test_combined_3_policy_makes_names_known),
+        cmocka_unit_test(test_combined_1_pins),
         cmocka_unit_test(test_combined_5_what_is_said),
     };
 

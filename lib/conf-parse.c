@@ -78,10 +78,7 @@ int conf_parse_string(const ConfAssignment *a, void *field, const void *ltype, c
     return 0;
 }
 
-/* Makes an element of a list from a word. */
-typedef int (*ParseWord)(const char *word, char **ret, char **ret_reason);
-
-static int parse_list(const ConfAssignment *a, char ***field, ParseWord parse, char **ret_reason)
+int conf_parse_list(const ConfAssignment *a, char ***field, ConfWord parse, char **ret_reason)
 {
     _cleanup_(conf_strv_freep) char **added = NULL;
     const char *p = a->value;
@@ -130,7 +127,7 @@ static int word_any(const char *word, char **ret, char **ret_reason)
 
 int conf_parse_strv(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
-    return parse_list(a, field, word_any, ret_reason);
+    return conf_parse_list(a, field, word_any, ret_reason);
 }
 
 int conf_parse_bool(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
@@ -401,5 +398,5 @@ int conf_parse_domain(const ConfAssignment *a, void *field, const void *ltype, c
 
 int conf_parse_domains(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
-    return parse_list(a, field, word_domain_pattern, ret_reason);
+    return conf_parse_list(a, field, word_domain_pattern, ret_reason);
 }

@@ -81,6 +81,10 @@ int conf_parse_certificate(const ConfAssignment *a, void *field, const void *lty
 int conf_parse_domain(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);   /* char *, lower-case A-label form (libidn2) */
 int conf_parse_domains(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason);  /* char **, as strv, each a domain, or ".suffix" for domain_matches() */
 
+/* For lists of something else, as strv: word() makes an element, malloc'ed, of each word, or says why not. */
+typedef int (*ConfWord)(const char *word, char **ret, char **ret_reason);
+int conf_parse_list(const ConfAssignment *a, char ***field, ConfWord word, char **ret_reason);
+
 typedef struct ConfRange {
     uint64_t min, max;
 } ConfRange;

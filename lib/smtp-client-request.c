@@ -45,6 +45,34 @@ static int copy_strings(const char *const **ret, const char *const *l, size_t n)
     return 0;
 }
 
+static size_t count(const char *const *l)
+{
+    size_t n = 0;
+
+    while (l && l[n])
+        n++;
+    return n;
+}
+
+static int copy_list(const char *const **ret, const char *const *l)
+{
+    return l ? copy_strings(ret, l, count(l)) : 0;
+}
+
+static int copy_reference(TlsReference *ret, const TlsReference *reference)
+{
+    int r;
+
+    r = copy_strings(&ret->names, reference->names, count(reference->names));
+    if (r >= 0)
+        r = copy_string(&ret->insecure_name, reference->insecure_name);
+    if (r >= 0)
+        r = copy_list(&ret->pins, reference->pins);
+    if (r >= 0)
+        r = copy_list(&ret->authorities, reference->authorities);
+    return r;
+}
+
 static void free_strings(const char *const *l)
 {
     for (const char *const *p = l; p && *p; p++)
@@ -86,7 +114,6 @@ int smtp_client_set_authorities(SmtpClient *c, X509_STORE *authorities)
 
 int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
 {
-    size_t n_names = 0;
     int r;
 
     if (q->n_recipients == 0 || q->n_recipients > SMTP_CLIENT_RECIPIENTS_MAX || q->n_tlsa > RESOLVE_RECORDS_MAX)
@@ -95,13 +122,15 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
         return -EINVAL;
     if (q->want == SMTP_TLS_DANE && (!q->dane_base || q->n_tlsa == 0))
         return -EINVAL;
-    while (q->reference.names && q->reference.names[n_names])
-        n_names++;
 
     c->request = *q;
     c->request.helo = c->request.server_name = c->request.dane_base = c->request.sender = NULL;
-    c->request.reference.names = c->request.recipients = NULL;
-    c->request.reference.insecure_name = NULL;
+    c->request.recipients = NULL;
+    c->request.reference = (TlsReference) {
+        .rule = q->reference.rule,
+        .pins_and_chain = q->reference.pins_and_chain,
+        .qualified = q->reference.qualified,
+    };
     c->request.tlsa = NULL;
     c->request.authorities = NULL;
     r = smtp_client_set_authorities(c, q->authorities);
@@ -114,9 +143,7 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
     if (r >= 0)
         r = copy_string(&c->request.sender, q->sender);
     if (r >= 0)
-        r = copy_strings(&c->request.reference.names, q->reference.names, n_names);
-    if (r >= 0)
-        r = copy_string(&c->request.reference.insecure_name, q->reference.insecure_name);
+        r = copy_reference(&c->request.reference, &q->reference);
     if (r >= 0)
         r = copy_strings(&c->request.recipients, q->recipients, q->n_recipients);
     if (r >= 0)
@@ -136,6 +163,8 @@ void smtp_client_free_request(SmtpClient *c)
     free((char *) c->request.sender);
     free_strings(c->request.reference.names);
     free((char *) c->request.reference.insecure_name);
+    free_strings(c->request.reference.pins);
+    free_strings(c->request.reference.authorities);
     X509_STORE_free(c->request.authorities);
     free_strings(c->request.recipients);
     free((void *) c->request.tlsa);

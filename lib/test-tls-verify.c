@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "test-certificate.h"
+#include "tls-pin.h"
 #include "tls-verify.h"
 #include "tls.h"
 
@@ -23,6 +24,7 @@ enum {
     LEAF,         /* issued by INTERMEDIATE, for HOST */
     LEAF_DOMAIN,  /* … for DOMAIN */
     LEAF_OTHER,   /* … for another name */
+    LEAF_SHORT,   /* … for HOST, and a name of one label */
     LEAF_EXPIRED,
     LEAF_EARLY,
     LEAF_SERVER,  /* … for servers only */
@@ -48,6 +50,7 @@ static const struct {
     [LEAF] = {{.cn = "leaf", .san = "DNS:" HOST}, INTERMEDIATE},
     [LEAF_DOMAIN] = {{.cn = "leaf", .san = "DNS:" DOMAIN}, INTERMEDIATE},
     [LEAF_OTHER] = {{.cn = "leaf", .san = "DNS:other.example.net"}, INTERMEDIATE},
+    [LEAF_SHORT] = {{.cn = "leaf", .san = "DNS:" HOST ",DNS:mx"}, INTERMEDIATE},
     [LEAF_EXPIRED] = {{.cn = "leaf", .san = "DNS:" HOST, .from_days = -9, .to_days = -2}, INTERMEDIATE},
     [LEAF_EARLY] = {{.cn = "leaf", .san = "DNS:" HOST, .from_days = 2, .to_days = 9}, INTERMEDIATE},
     [LEAF_SERVER] = {{.cn = "leaf", .san = "DNS:" HOST, .eku = "serverAuth"}, INTERMEDIATE},
@@ -256,6 +259,75 @@ static void test_references(void **state)
     X509_STORE_free(store);
 }
 
+static char *pin_of(int who, bool key)
+{
+    X509 *x = certificates[who]->x509;
+    uint8_t digest[32];
+    char text[3 * sizeof(digest)] = "";
+    unsigned char *der = NULL;
+    char *pin = NULL;
+    unsigned size;
+
+    if (key) {
+        int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+
+        assert_int_equal(EVP_Digest(der, (size_t) n, digest, &size, EVP_sha256(), NULL), 1);
+        OPENSSL_free(der);
+    } else
+        assert_int_equal(X509_digest(x, EVP_sha256(), digest, &size), 1);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        (void) sprintf(text + strlen(text), "%s%02X", i > 0 ? ":" : "", digest[i]);
+    assert_int_equal(tls_pin_parse(text, key ? "spki-sha256:" : "cert-sha256:", &pin), 0);
+    return pin;
+}
+
+/* What an administrator wants of certificates beside what the level says. */
+static void test_pins_and_authorities(void **state)
+{
+    static const int leaf[] = {LEAF, INTERMEDIATE, END}, other[] = {LEAF_OTHER, INTERMEDIATE, END},
+                     expired[] = {LEAF_EXPIRED, INTERMEDIATE, END}, unqualified[] = {LEAF_SHORT, INTERMEDIATE, END}, self[] = {SELF, END};
+    _cleanup_free_ char *of_leaf = pin_of(LEAF, false), *of_leaf_key = pin_of(LEAF, true), *of_self = pin_of(SELF, false),
+                        *of_expired = pin_of(LEAF_EXPIRED, true), *of_root = pin_of(ROOT, false),
+                        *of_intermediate = pin_of(INTERMEDIATE, false), *of_other = pin_of(STRANGER, false),
+                        *of_other_leaf = pin_of(LEAF_OTHER, false);
+    const char *const names[] = {HOST, NULL}, *const leaf_pin[] = {of_self, of_leaf, NULL}, *const key_pin[] = {of_leaf_key, NULL},
+               *const self_pin[] = {of_self, NULL}, *const expired_pin[] = {of_expired, NULL}, *const root[] = {of_other, of_root, NULL},
+               *const intermediate[] = {of_intermediate, NULL}, *const another[] = {of_other, NULL},
+               *const issuer_pin[] = {of_intermediate, of_root, NULL}, *const other_pin[] = {of_other_leaf, NULL};
+    const struct {
+        const char *name;
+        const int *chain;
+        TlsReference reference;
+        TlsVerify expected;
+    } rows[] = {
+        {"pinned certificate", leaf, {.names = names, .pins = leaf_pin}, TLS_VERIFY_PINNED},
+        {"pinned key", leaf, {.names = names, .pins = key_pin}, TLS_VERIFY_PINNED},
+        {"a pin is enough for a self-signed one", self, {.pins = self_pin}, TLS_VERIFY_PINNED},
+        {"a pin is enough for an expired one", expired, {.names = names, .pins = expired_pin}, TLS_VERIFY_PINNED},
+        {"a pin is enough for another name", other, {.names = names, .pins = other_pin}, TLS_VERIFY_PINNED},
+        {"a good one that is not pinned", leaf, {.names = names, .pins = self_pin}, TLS_VERIFY_PIN_MISMATCH},
+        {"a pin is of the leaf, not of issuers", leaf, {.names = names, .pins = issuer_pin}, TLS_VERIFY_PIN_MISMATCH},
+        {"pin and chain", leaf, {.names = names, .pins = leaf_pin, .pins_and_chain = true}, TLS_VERIFY_PKIX},
+        {"pin and chain, expired", expired, {.names = names, .pins = expired_pin, .pins_and_chain = true}, TLS_VERIFY_EXPIRED},
+        {"pin and chain, another name", other, {.names = names, .pins = other_pin, .pins_and_chain = true}, TLS_VERIFY_NAME_MISMATCH},
+        {"through the root", leaf, {.names = names, .authorities = root}, TLS_VERIFY_PKIX},
+        {"through an intermediate", leaf, {.names = names, .authorities = intermediate}, TLS_VERIFY_PKIX},
+        {"through none of them", leaf, {.names = names, .authorities = another}, TLS_VERIFY_OTHER_AUTHORITY},
+        {"through one, another name", other, {.names = names, .authorities = root}, TLS_VERIFY_NAME_MISMATCH},
+        {"a short name", unqualified, {.names = names}, TLS_VERIFY_PKIX},
+        {"a short name, and only full ones are wanted", unqualified, {.names = names, .qualified = true}, TLS_VERIFY_UNQUALIFIED_NAME},
+        {"full names only", leaf, {.names = names, .qualified = true}, TLS_VERIFY_PKIX},
+        {"an authority that is not enabled does not help", self, {.names = names, .authorities = self_pin}, TLS_VERIFY_SELF_SIGNED},
+    };
+    X509_STORE *store = make_store(ENABLED(ROOT));
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+        expect(rows[i].name, show_as_server(rows[i].chain, store, &rows[i].reference), rows[i].expected);
+    X509_STORE_free(store);
+    /* Nor does a pin need authorities at all. */
+    expect("no authorities", show_as_server(leaf, NULL, &rows[0].reference), TLS_VERIFY_PINNED);
+}
+
 static void test_names(void **state)
 {
     const struct {
@@ -394,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_chains),
         cmocka_unit_test(test_no_client_certificate),
         cmocka_unit_test(test_references),
+        cmocka_unit_test(test_pins_and_authorities),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_errors),

@@ -9,6 +9,9 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "certificate-names.h"
+#include "tls-pin.h"
+
 static const struct {
     const char *name, *explanation;
 } results[_TLS_VERIFY_MAX] = {
@@ -17,6 +20,7 @@ static const struct {
     [TLS_VERIFY_DANE_MX_INSECURE] = {"dane-mx-insecure", ""},
     [TLS_VERIFY_PKIX] = {"pkix", ""},
     [TLS_VERIFY_PKIX_MX_INSECURE] = {"pkix-mx-insecure", ""},
+    [TLS_VERIFY_PINNED] = {"pinned", ""},
     [TLS_VERIFY_NO_AUTHORITIES] = {"no-authorities", "the enabled authorities are not known, certd does not give them"},
     [TLS_VERIFY_NO_CERTIFICATE] = {"no-certificate", "peer has no certificate"},
     [TLS_VERIFY_SELF_SIGNED] = {"self-signed", "certificate is self-signed"},
@@ -30,6 +34,9 @@ static const struct {
     [TLS_VERIFY_INVALID] = {"invalid", "chain is against the rules for certificates"},
     [TLS_VERIFY_NAME_MISMATCH] = {"name-mismatch", "certificate is for another host name"},
     [TLS_VERIFY_TLSA_MISMATCH] = {"tlsa-mismatch", "certificate does not match any TLSA record"},
+    [TLS_VERIFY_PIN_MISMATCH] = {"pin-mismatch", "certificate is none of those configured for the destination"},
+    [TLS_VERIFY_OTHER_AUTHORITY] = {"other-authority", "chain goes through none of the authorities configured for the destination"},
+    [TLS_VERIFY_UNQUALIFIED_NAME] = {"unqualified-name", "certificate has a name that is not fully qualified"},
 };
 
 const char *tls_verify_to_string(TlsVerify v)
@@ -44,7 +51,7 @@ const char *tls_verify_explain(TlsVerify v)
 
 bool tls_verify_succeeded(TlsVerify v)
 {
-    return v >= TLS_VERIFY_DANE && v <= TLS_VERIFY_PKIX_MX_INSECURE;
+    return v >= TLS_VERIFY_DANE && v <= TLS_VERIFY_PINNED;
 }
 
 TlsVerify tls_verify_from_error(long error, size_t sent)
@@ -100,6 +107,14 @@ bool tls_name_matches(X509 *certificate, const char *name, TlsNameRule rule)
     return matches;
 }
 
+static bool goes_through(const STACK_OF(X509) *chain, const char *const *authorities)
+{
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        if (tls_pins_match(sk_X509_value(chain, i), authorities))
+            return true;
+    return false;
+}
+
 static TlsVerify match_names(X509 *certificate, const TlsReference *reference)
 {
     for (const char *const *name = reference->names; name && *name; name++)
@@ -135,6 +150,13 @@ TlsVerify tls_verify_result(SSL *ssl, const TlsReference *reference)
 
     if (!certificate)
         return TLS_VERIFY_NO_CERTIFICATE;
+    /* As DANE-EE (RFC 7671, section 5.1): a pin says all, so that neither names nor dates can say more. */
+    if (reference && reference->pins) {
+        if (!tls_pins_match(certificate, reference->pins))
+            return TLS_VERIFY_PIN_MISMATCH;
+        if (!reference->pins_and_chain)
+            return TLS_VERIFY_PINNED;
+    }
     if (!has_store(ssl))
         return TLS_VERIFY_NO_AUTHORITIES;
     /* A server's list of what a client sent begins behind the client's own certificate. */
@@ -144,7 +166,14 @@ TlsVerify tls_verify_result(SSL *ssl, const TlsReference *reference)
     /* "No error" is also what there is where nothing was verified. */
     if (!SSL_get0_verified_chain(ssl))
         return TLS_VERIFY_INVALID;
-    return reference ? match_names(certificate, reference) : v;
+    if (!reference)
+        return v;
+    if (reference->authorities && !goes_through(SSL_get0_verified_chain(ssl), reference->authorities))
+        return TLS_VERIFY_OTHER_AUTHORITY;
+    v = match_names(certificate, reference);
+    if (tls_verify_succeeded(v) && reference->qualified && !certificate_names_all_qualified(certificate))
+        return TLS_VERIFY_UNQUALIFIED_NAME;
+    return v;
 }
 
 /* In place of OpenSSL's call, which would end the handshake when it fails. Its first error stays to be asked for. */

@@ -17,6 +17,7 @@ typedef enum TlsVerify {
     TLS_VERIFY_DANE_MX_INSECURE, /* … but the way to the host was not secure: somebody may have named another host */
     TLS_VERIFY_PKIX,
     TLS_VERIFY_PKIX_MX_INSECURE, /* the same; only the host's name matched, and an insecure answer gave it */
+    TLS_VERIFY_PINNED,           /* it is the very certificate or key that was configured */
 
     TLS_VERIFY_NO_AUTHORITIES,   /* the lists of authorities could not be fetched; not the peer's fault */
     TLS_VERIFY_NO_CERTIFICATE,
@@ -30,6 +31,9 @@ typedef enum TlsVerify {
     TLS_VERIFY_INVALID,          /* another rule of RFC 5280 */
     TLS_VERIFY_NAME_MISMATCH,
     TLS_VERIFY_TLSA_MISMATCH,
+    TLS_VERIFY_PIN_MISMATCH,
+    TLS_VERIFY_OTHER_AUTHORITY,  /* the chain ends at an enabled authority, but goes through none of those configured */
+    TLS_VERIFY_UNQUALIFIED_NAME, /* a name in it is no fully qualified domain name, and such are not wanted */
     _TLS_VERIFY_MAX,
 } TlsVerify;
 
@@ -58,6 +62,11 @@ typedef struct TlsReference {
     const char *const *names;  /* NULL-ended; NULL: none */
     const char *insecure_name; /* good, too, but known from an insecure answer only; NULL: none */
     TlsNameRule rule;
+    /* Lists in the normal form of tls-pin.h, NULL-ended; NULL: none. */
+    const char *const *pins; /* one of them has to match; then that is enough … */
+    bool pins_and_chain;     /* … or, with this, all the rest has to hold as well */
+    const char *const *authorities; /* the chain has to go through one of them */
+    bool qualified;          /* every name in the certificate is a fully qualified one */
 } TlsReference;
 
 /* Before the handshake: the peer's chain has to end at a certificate of store, which is referenced. One that is not self-signed

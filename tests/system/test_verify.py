@@ -248,6 +248,48 @@ def test_the_table_of_levels(lab, dns, gate, stranger, settings):
     assert got == expected
 
 
+def test_what_a_destination_is_tied_to(lab, dns, gate, trusted, settings):
+    # Given servers with certificates that verify, and some with one that nobody vouches for,
+    def vouched(name, *more):
+        return trusted.issue(f"{name}-mx.tied.lab", *more)
+
+    nobody = Certificate.self_signed(lab.directory, "nobody.tied.lab")
+    fingerprint, key = (nobody.tlsa(3, selector, 1).split()[-1] for selector in (0, 1))
+    # and for each a destination that is tied to something
+    cases = {
+        # name: (certificate, setting, what verification comes to)
+        "certificate": (nobody, f"PinnedCertificate=cert-sha256:{fingerprint}", "pinned"),
+        "key": (nobody, f"PinnedCertificate=spki-sha256:{key}", "pinned"),
+        "another": (vouched("another"), f"PinnedCertificate=cert-sha256:{fingerprint} spki-sha256:{key}", "pin-mismatch"),
+        "authority": (vouched("authority"), f"TrustedAuthority={Lists.fingerprint(trusted.issuer)}", "pkix"),
+        "stranger": (vouched("stranger"), f"TrustedAuthority={fingerprint}", "other-authority"),
+        "full": (vouched("full"), "RequireFQDN=yes", "pkix"),
+        "short": (vouched("short", "short"), "RequireFQDN=yes", "unqualified-name"),
+    }
+    for name, (certificate, _, _) in cases.items():
+        server = lab.fake_smtp(f"tied-{name}", certificate=certificate)
+        dns.mail_domain(f"{name}.tied.lab", f"{name}-mx.tied.lab", server.address)
+    settings("deliverd", "".join(f"[Destination {name}.tied.lab]\nTLS=Required-Verify-Hosted\n{setting}\n"
+                                 for name, (_, setting, _) in cases.items()))
+
+    # when a message is sent to each
+    before = gate.cursor()
+    ids = {name: deliver(gate, f"{name}.tied.lab")[1] for name in cases}
+
+    # then it is delivered where that is what the server has, and waits elsewhere.
+    for name, (_, _, result) in cases.items():
+        entry = end_of(gate, before, ids[name])
+        assert (entry["MESSAGE_ID"], entry["POSTERN_TLS_VERIFY"]) == (
+            gateway.DELIVERED if result in ("pinned", "pkix") else gateway.DEFERRED, result), f"{name}: {entry['MESSAGE']}"
+        assert (entry["POSTERN_TLS_RESULT"] == "verified") == (entry["MESSAGE_ID"] == gateway.DELIVERED)
+
+    # With a level that verifies nobody it is told, and does not matter.
+    settings("deliverd", f"[Destination another.tied.lab]\nTLS=Required\nPinnedCertificate=cert-sha256:{fingerprint}\n")
+    gate.flush("another.tied.lab")
+    entry = gate.wait_entry(gateway.DELIVERED, since=before, QUEUE_ID=ids["another"])
+    assert (entry["POSTERN_TLS_RESULT"], entry["POSTERN_TLS_VERIFY"]) == ("encrypted", "pin-mismatch")
+
+
 # ---- clients ----
 
 def with_certificate(certificate):
