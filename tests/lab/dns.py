@@ -113,9 +113,10 @@ class Dns:
         lines = [f"zone-begin {zone}", *(shlex.join([verb, zone, *arguments]) for verb, *arguments in steps), f"zone-commit {zone}"]
         result = self._peer.run(["knotc", "-b", "-c", "/etc/knot/knot.conf"], input="\n".join(lines) + "\n")
         # To remove what is not there is no error here, but it is for knotc.
-        errors = [line for line in result.stdout.splitlines() if line.startswith("error:") and "(no such " not in line]
+        answers = zip(lines, result.stdout.splitlines(), strict=True)
+        errors = [(line, answer) for line, answer in answers if answer != "OK" and not line.startswith("zone-unset")]
         if errors or result.stderr:
-            raise AssertionError(f"{lines}: {errors}\n{result.stderr}")
+            raise AssertionError(f"{errors}\n{result.stderr}")
 
     def set(self, name, kind, *data, ttl=None, zone=None):
         """Make these the only records of this type at name."""
