@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "catalog-ids.h"
+#include "delivery-alert.h"
 #include "log.h"
 
 /* "<bob@example.com>" or "<bob@example.com> and 3 more". */
@@ -55,59 +56,60 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
             result->reply.code, result->reply.text);
 }
 
-void report_attempt(const Delivery *d, const RunAttempt *a)
+static bool is_want_of_security(FailureKind kind)
+{
+    return kind == FAILURE_TLS || kind == FAILURE_STS || kind == FAILURE_DANE;
+}
+
+/* A host that another one follows, or whose failure is not the one that the deferral tells. */
+static void report_failed_host(const Delivery *d, const char *peer, const char *wanted, TlsVerify verified, const char *reason)
 {
     const QueueMessage *m = d->mail->message;
-    const char *wanted = decision_wanted(a->plan, a->want);
-
-    if (a->delivered > 0)
-        report_delivered(d, a);
-    if (a->last || (a->kind != FAILURE_TLS && a->kind != FAILURE_STS && a->kind != FAILURE_DANE))
-        return;
     const LogField fields[] = {
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
         {"POSTERN_DESTINATION", d->domain},
-        {"POSTERN_PEER", a->peer},
+        {"POSTERN_PEER", peer},
         {"POSTERN_TLS_WANTED", wanted},
         {"POSTERN_TLS_RESULT", "none"},
-        {"POSTERN_TLS_VERIFY", a->result->tls_used ? tls_verify_to_string(a->verified) : NULL},
-        {"POSTERN_REASON", a->reason},
+        {"POSTERN_TLS_VERIFY", verified != TLS_VERIFY_NONE ? tls_verify_to_string(verified) : NULL},
+        {"POSTERN_REASON", reason},
     };
-    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none, going on: %s", m->id.text,
-            a->peer, wanted, a->reason);
+
+    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none: %s", m->id.text, peer, wanted,
+            reason);
 }
 
-static void alert_failed_tls(const Delivery *d, const RunResult *result)
+void report_attempt(const Delivery *d, const RunAttempt *a)
 {
-    _cleanup_free_ char *key = NULL, *summary = NULL, *body = NULL;
-    const bool dane = result->kind == FAILURE_DANE;
-    const char *id = d->mail->message->id.text;
-    int n;
+    if (a->delivered > 0)
+        report_delivered(d, a);
+    if (is_want_of_security(a->kind) && !a->told)
+        report_failed_host(d, a->peer, decision_wanted(a->plan, a->want), a->verified, a->reason);
+}
 
-    if (asprintf(&key, "%s:%s", dane ? "dane" : "tls", d->domain) < 0)
+void report_skipped(const Delivery *d, const char *host, const HostPlan *plan)
+{
+    if (is_want_of_security(plan->kind))
+        report_failed_host(d, host, plan->wanted, TLS_VERIFY_NONE, plan->reason);
+}
+
+static void raise_alert(const Delivery *d, const RunResult *result)
+{
+    _cleanup_(delivery_alert_done) DeliveryAlert a = {};
+    const DeliveryAlertFacts facts = {
+        .kind = result->kind,
+        .domain = d->domain,
+        .waiting = schedule_count_for(d->mail->manager->schedule, d->domain),
+        .id = d->mail->message->id.text,
+        .attempts = d->attempts,
+        .reason = result->reason,
+    };
+
+    if (result->kind == FAILURE_TLS && !d->mail->manager->conf->alert_on_tls_failure)
         return;
-    if (dane)
-        n = asprintf(&summary, "DANE failed with every mail server of %s", d->domain);
-    else
-        n = asprintf(&summary, "A required TLS connection to %s failed", d->domain);
-    if (n < 0)
-        return;
-    n = asprintf(&body,
-            "Mail for %s waits, since %s.\n\nThe last failure, in attempt %u for message %s:\n\n    %s\n\n"
-            "Nothing is delivered in a less secure way. Delivery is tried again with growing intervals until QueueLifetime= in deliverd.conf is over; it succeeds without a "
-            "restart when the fault is mended. %s\n\nTo try at once:\n\n"
-            "    busctl call org.postern.Delivery1 /org/postern/Delivery1 org.postern.Delivery1 FlushDestination s %s\n",
-            d->domain,
-            dane ? "none of its mail servers could be authenticated by its TLSA records"
-                 : "TLS is required, and no connection could be secured as far as that",
-            d->attempts, id, result->reason,
-            dane ? "Most often the destination has replaced a certificate without its TLSA record, or its DNSSEC signatures have expired; its postmaster should know."
-                 : "What is required for it stands in its [Destination] section of deliverd.conf, or in the TLSA records of its mail servers. Which authorities verify servers: posternctl ca list.",
-            d->domain);
-    if (n < 0)
-        return;
-    alert_raise(d->mail->manager->alertd, ALERT_WARNING, dane ? ALERT_MESSAGE_DELIVERY : ALERT_SYSTEM, key, summary, body);
+    if (delivery_alert_compose(&facts, &a) >= 0)
+        alert_raise(d->mail->manager->alertd, ALERT_WARNING, a.type, a.key, a.summary, a.body);
 }
 
 void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_usec)
@@ -142,8 +144,8 @@ void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_u
     log_event(LOG_NOTICE, MESSAGE_DEFERRED_ID, fields, ELEMENTSOF(fields),
             "%s: deferred for %s, next attempt in %" PRIu64 " s, tls=%s:none: %s", m->id.text, to,
             next_usec > now ? (next_usec - now + USEC_PER_SEC - 1) / USEC_PER_SEC : 0, wanted, result->reason);
-    if (result->kind == FAILURE_DANE || (result->kind == FAILURE_TLS && d->mail->manager->conf->alert_on_tls_failure))
-        alert_failed_tls(d, result);
+    if (is_want_of_security(result->kind))
+        raise_alert(d, result);
 }
 
 void report_failed(const Delivery *d, const RunRecipient *recipients, const size_t *indices, size_t n, bool returned)

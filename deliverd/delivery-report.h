@@ -6,9 +6,11 @@
 
 #include "delivery.h"
 
-/* One line for recipients that a host took the message for, and, where TLS was wanted for sure, one for a failed connection that
- * another follows. */
+/* One line for recipients that a host took the message for, and one for a connection that failed for want of security, unless
+ * the deferral that follows tells it. */
 void report_attempt(const Delivery *d, const RunAttempt *attempt);
+/* The same for a host that was not even tried for want of security. */
+void report_skipped(const Delivery *d, const char *host, const HostPlan *plan);
 /* One line for what waits; alerts D6 and D7. next_usec: when it is tried again. */
 void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_usec);
 /* One line for recipients that will not get it. returned: the sender is told; otherwise there is no sender. */

@@ -259,6 +259,7 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
         .delivered = delivered,
         .first = first,
         .last = is_last(r, verdict.next),
+        .told = is_last(r, verdict.next) && verdict.kind >= r->worst,
     };
     r->ops.attempted(&attempt, r->userdata);
     go_on(r, verdict.next);
@@ -349,6 +350,8 @@ static void plan_host(DeliveryRun *r, const char *base)
     if (r->plan.skip) {
         r->want = r->plan.want;
         note_failure(r, r->plan.kind, "%s: %s", host_name(r), r->plan.reason);
+        if (r->ops.skipped && (r->host < r->mx->n_hosts || r->plan.kind < r->worst))
+            r->ops.skipped(host_name(r), &r->plan, r->userdata);
         next_host(r);
         return;
     }

@@ -29,6 +29,7 @@ typedef struct RunAttempt {
     size_t delivered;         /* recipients this host took the message for … */
     const char *first;        /* … and one of them, or NULL */
     bool last;                /* nothing is tried after it in this run */
+    bool told;                /* and the run's end has the same reason */
 } RunAttempt;
 
 typedef struct RunResult {
@@ -58,6 +59,8 @@ typedef struct RunOps {
     int (*sts)(StsQuery **ret, const char *domain, StsDone done, void *done_userdata, void *userdata);
     void (*sts_cancel)(StsQuery *q, void *userdata);
     void (*attempted)(const RunAttempt *attempt, void *userdata);
+    /* A host that is not used, as the plan says, and whose reason is not the one of the run's end. NULL: nobody asks. */
+    void (*skipped)(const char *host, const HostPlan *plan, void *userdata);
     /* The end. The run may be freed in it. */
     void (*done)(const RunResult *result, void *userdata);
 } RunOps;

@@ -272,11 +272,17 @@ static void run_attempted(const RunAttempt *attempt, void *userdata)
     report_attempt(userdata, attempt);
 }
 
+static void run_skipped(const char *host, const HostPlan *plan, void *userdata)
+{
+    report_skipped(userdata, host, plan);
+}
+
 static const RunOps run_ops = {
     .resolve = run_resolve,
     .attempt = run_attempt,
     .cancel = run_cancel,
     .attempted = run_attempted,
+    .skipped = run_skipped,
     .done = on_run_done,
 };
 

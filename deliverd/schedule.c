@@ -314,6 +314,13 @@ unsigned schedule_running_for(const Schedule *s, const char *domain)
     return d ? d->running : 0;
 }
 
+unsigned schedule_count_for(const Schedule *s, const char *domain)
+{
+    const ScheduleDestination *d = destination_find(s, domain);
+
+    return d ? d->entries : 0;
+}
+
 uint64_t schedule_interval(unsigned attempts, uint64_t min_usec, uint64_t max_usec)
 {
     uint64_t interval = min_usec;

@@ -53,6 +53,8 @@ unsigned schedule_flush(Schedule *s, const char *domain);
 
 unsigned schedule_count(const Schedule *s, ScheduleState state);
 unsigned schedule_running_for(const Schedule *s, const char *domain);
+/* In whatever state. */
+unsigned schedule_count_for(const Schedule *s, const char *domain);
 
 /* How long to wait after the attempts-th failure (from 1): min, doubling, at most max. */
 uint64_t schedule_interval(unsigned attempts, uint64_t min_usec, uint64_t max_usec);

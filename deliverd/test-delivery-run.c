@@ -184,7 +184,13 @@ static void attempted(const RunAttempt *a, void *userdata)
 {
     World *w = userdata;
 
-    trace(w, "%s%zu%s ", a->delivered > 0 ? "+" : "-", a->delivered, a->last ? "." : "");
+    trace(w, "%s%zu%s ", a->delivered > 0 ? "+" : "-", a->delivered,
+            !a->last ? "" : a->told || a->kind == FAILURE_NONE ? "." : "!");
+}
+
+static void skipped(const char *host, const HostPlan *plan, void *userdata)
+{
+    trace(userdata, "skip:%s/%s ", host, failure_kind_to_string(plan->kind));
 }
 
 static void done(const RunResult *result, void *userdata)
@@ -208,6 +214,7 @@ static const RunOps ops_with_sts = {
     .sts = ask_sts,
     .sts_cancel = sts_cancel,
     .attempted = attempted,
+    .skipped = skipped,
     .done = done,
 };
 
@@ -388,7 +395,7 @@ static const struct {
             "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 -0 a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 -0. ",
             VERDICT_PENDING, FAILURE_DANE},
     {"48 DANE fails with one, the other is down", "example.com", DEFAULT, dane_both, dane_then_refused,
-            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 -0 a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 -0. ",
+            "mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 -0 a:mx2.example.com tlsa:_25._tcp.mx2.example.com 192.0.2.2/dane/1 -0! ",
             VERDICT_PENDING, FAILURE_TLS},
     {"connection refused", "example.com", DEFAULT, plain, refused, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0. ", VERDICT_PENDING, FAILURE_CONNECT},
     {"IPv6 not reachable", "example.com", DEFAULT, two_addresses, v6_unreachable, "mx:example.com a:mx.example.com 2001:db8::1/may/1 192.0.2.1/may/1 +1. ",
@@ -475,7 +482,8 @@ static const struct {
             "sts:example.com mx:example.com a:mx.example.com 192.0.2.1/verify/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
     {"15 an unnamed host is passed over in its turn", "example.com", STS_DEFAULT, 0, plain_two, NULL,
             STS "mode: enforce\nmx: mx2.example.com\n",
-            "sts:example.com mx:example.com a:mx.example.com a:mx2.example.com 192.0.2.2/verify/1 +1. ", VERDICT_DELIVERED, FAILURE_NONE},
+            "sts:example.com mx:example.com a:mx.example.com skip:mx.example.com/sts a:mx2.example.com 192.0.2.2/verify/1 +1. ",
+            VERDICT_DELIVERED, FAILURE_NONE},
     {"15 no host is named", "example.com", STS_DEFAULT, 0, plain, NULL, STS "mode: enforce\nmx: other.example.com\n",
             "sts:example.com mx:example.com a:mx.example.com ", VERDICT_PENDING, FAILURE_STS},
     {"19 a failure defers", "example.com", STS_DEFAULT, 0, plain, sts_fails, STS_MX,

@@ -53,6 +53,8 @@ static void test_turns(void **state)
     third = schedule_next(s, 1000);
     assert_ptr_equal(third, big + 1);
     assert_int_equal(schedule_running_for(s, "big.example"), 2);
+    assert_int_equal(schedule_count_for(s, "big.example"), 10);
+    assert_int_equal(schedule_count_for(s, "none.example"), 0);
     assert_ptr_equal(schedule_next(s, 1000), small + 1);
     assert_null(schedule_next(s, 1000)); /* both limits are reached */
     schedule_remove(s, small);

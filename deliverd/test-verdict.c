@@ -154,6 +154,10 @@ static void test_describe(void **state)
         const char *tls_reason, *expected;
     } cases[] = {
         {SMTP_STAGE_CONNECT, &silent, "", "connection failed: Connection refused"},
+        {SMTP_STAGE_STARTTLS_OFFER, &(SmtpReply) {.code = 502, .text = "5.5.1 What?"}, "",
+                "TLS is required, but the server does not speak ESMTP: 502 5.5.1 What?"},
+        {SMTP_STAGE_STARTTLS_OFFER, &(SmtpReply) {}, "", "TLS is required, but STARTTLS is not offered"},
+        {SMTP_STAGE_STARTTLS, &silent, "", "STARTTLS failed: Connection refused"},
         {SMTP_STAGE_STARTTLS, &refused, "", "STARTTLS refused: 454 4.7.0 TLS not available"},
         {SMTP_STAGE_HANDSHAKE, &silent, "alert handshake failure", "TLS handshake failed: alert handshake failure"},
         {SMTP_STAGE_VERIFY, &silent, "no TLSA record matches", "certificate not verified: no TLSA record matches"},

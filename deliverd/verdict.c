@@ -80,7 +80,8 @@ char *decision_describe(SmtpStage stage, const SmtpReply *reply, const char *tls
         n = asprintf(&s, "EHLO failed: %s", said);
         break;
     case SMTP_STAGE_STARTTLS_OFFER:
-        n = asprintf(&s, "TLS is required, but STARTTLS is not offered%s%s", *said ? ": " : "", said);
+        n = asprintf(&s, replied ? "TLS is required, but the server does not speak ESMTP: %s"
+                                 : "TLS is required, but STARTTLS is not offered%s", said);
         break;
     case SMTP_STAGE_STARTTLS:
         n = asprintf(&s, replied ? "STARTTLS refused: %s" : "STARTTLS failed: %s", said);
