@@ -12,7 +12,7 @@ visible outside and nothing remains when the process is gone, however it ends.
 """
 
 from .certs import Authority, Certificate
-from .client import Load, Sent, send
+from .client import Load, Sent, send, send_all
 from .fake import Behaviour, FakeSmtp
 from .lab import Lab
 from .message import Message, plain_message, rough_message
@@ -20,4 +20,4 @@ from .node import CommandFailed, Timeout
 from .posternctl import Posternctl
 
 __all__ = ["Authority", "Behaviour", "Certificate", "CommandFailed", "FakeSmtp", "Lab", "Load", "Message",
-           "Posternctl", "Sent", "Timeout", "plain_message", "rough_message", "send"]
+           "Posternctl", "Sent", "Timeout", "plain_message", "rough_message", "send", "send_all"]

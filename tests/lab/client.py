@@ -77,6 +77,17 @@ def send(address, message=None, sender="alice@client.lab", recipients=("bob@remo
             client.close()
 
 
+def send_all(address, messages):
+    """Send messages, (sender, recipient, bytes) each, over one connection; return what became of each."""
+    client = connect(address)
+    sent = []
+    for sender, recipient, raw in messages:
+        code, reply = client.put(sender, [recipient], raw)
+        sent.append(Sent(code, reply.decode(errors="replace"), client.sock.version(), client.sock.cipher()[0]))
+    client.quit()
+    return sent
+
+
 class Load:
     """Messages sent over several connections at a time, each message until it is accepted.
 

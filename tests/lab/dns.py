@@ -118,12 +118,22 @@ class Dns:
         if errors or result.stderr:
             raise AssertionError(f"{errors}\n{result.stderr}")
 
+    def _setting(self, name, kind, data, ttl=None):
+        owner = _absolute(name)
+        return [("zone-unset", owner, kind), *(("zone-set", owner, str(ttl or self.ttl), kind, item) for item in data)]
+
     def set(self, name, kind, *data, ttl=None, zone=None):
         """Make these the only records of this type at name."""
-        owner = _absolute(name)
-        steps = [("zone-unset", owner, kind)]
-        steps += [("zone-set", owner, str(ttl or self.ttl), kind, item) for item in data]
-        self._change(zone or self._zone_of(name), *steps)
+        self._change(zone or self._zone_of(name), *self._setting(name, kind, data, ttl))
+
+    def set_all(self, records):
+        """set() for many at once, which is much faster: records is a dictionary of (name, type) → data, one or a list."""
+        steps = {}
+        for (name, kind), data in records.items():
+            data = [data] if isinstance(data, str) else data
+            steps.setdefault(self._zone_of(name), []).extend(self._setting(name, kind, data))
+        for zone, changes in steps.items():
+            self._change(zone, *changes)
 
     def remove(self, name, kind, zone=None):
         """Remove the records of this type at name."""
@@ -131,10 +141,10 @@ class Dns:
 
     def mail_domain(self, domain, mx, address, tlsa=None, port=25):
         """Publish that mail for domain goes to the host mx at address, with TLSA data if there is some."""
-        self.set(domain, "MX", f"10 {_absolute(mx)}")
-        self.set(mx, "A", address)
+        records = {(domain, "MX"): f"10 {_absolute(mx)}", (mx, "A"): address}
         if tlsa:
-            self.set(f"_{port}._tcp.{mx}", "TLSA", *([tlsa] if isinstance(tlsa, str) else tlsa))
+            records[f"_{port}._tcp.{mx}", "TLSA"] = tlsa
+        self.set_all(records)
 
     def query(self, name, kind):
         """What the server itself answers, as kdig prints it."""

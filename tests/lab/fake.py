@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 
 from . import namespaces
 from .message import Message
@@ -22,7 +23,9 @@ class Behaviour:
     extensions: tuple = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 0", "ENHANCEDSTATUSCODES")
     starttls: str | None = "220 2.0.0 Go ahead"
     offer_starttls: bool = True
-    handshake: str = "good"  # good, drop (right after the 220), garbage (no TLS at all), silent (never answered)
+    # good, drop (right after the 220), garbage (no TLS at all), silent (never answered), tls1.0 (nothing newer),
+    # anonymous (no cipher but those without a certificate)
+    handshake: str = "good"
     mail: str | None = "250 2.1.0 Ok"
     rcpt: str | None = "250 2.1.5 Ok"
     rcpt_for: dict = dataclasses.field(default_factory=dict)  # recipient → its own reply
@@ -35,17 +38,93 @@ class _Drop(Exception):
     pass
 
 
+class _Connection:
+    """A connection that becomes one of TLS on the way. wire: all that the client sent, as it went over the network."""
+
+    def __init__(self, connection):
+        self._socket = connection
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._read = b""
+        self.wire = bytearray()
+        self.tls = None
+
+    def receive(self):
+        """What comes next, encrypted or not; b"" at the end."""
+        data = self._socket.recv(65536)
+        self.wire += data
+        return data
+
+    def _flush(self):
+        if self._outgoing.pending:
+            self._socket.sendall(self._outgoing.read())
+
+    def _with_tls(self, function):
+        """What function() gives when it has got from the client what it wants; b"" if the client closes before."""
+        while True:
+            try:
+                value = function()
+                self._flush()
+                return value
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self.receive()
+                if not data:
+                    return b""
+                self._incoming.write(data)
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def readline(self):
+        """The next line, or what is left at the end."""
+        while b"\n" not in self._read:
+            data = self._with_tls(lambda: self.tls.read(65536)) if self.tls else self.receive()
+            if not data:
+                break
+            self._read += data
+        line, end, self._read = self._read.partition(b"\n")
+        return line + end
+
+    def sendall(self, data):
+        if self.tls:
+            self.tls.write(data)
+            self._flush()
+        else:
+            self._socket.sendall(data)
+
+    def start_tls(self, context):
+        """What the client sent before it is forgotten. ssl.SSLError, when the client has heard why."""
+        self._read = b""
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        try:
+            if self._with_tls(lambda: tls.do_handshake() or True) == b"":
+                raise _Drop
+        except ssl.SSLError:
+            self._flush()
+            raise
+        self.tls = tls
+
+    def listen(self):
+        """Answer nothing any more, and hear what the client still has to say."""
+        while self.receive():
+            pass
+
+    def say_nothing_more(self):
+        self._socket.shutdown(socket.SHUT_WR)
+
+
 class FakeSmtp:
-    """Made by Lab.fake_smtp(). Without a certificate it offers no STARTTLS. behaviour may be changed at any time; commands is
-    what all clients said so far, and wait_message() gives the messages that came, with their envelopes."""
+    """Made by Lab.fake_smtp(). Without a certificate it offers no STARTTLS. behaviour and certificate may be changed at any time.
+    commands is what all clients said so far, sessions has a Session for each connection, and wait_message() gives the messages
+    that came, with their envelopes."""
 
     def __init__(self, network, address, behaviour=None, certificate=None, port=25):
         self.address = address
         self.behaviour = behaviour or Behaviour()
         self.certificate = certificate
         self.commands = []
-        self.connections = 0
+        self.sessions = []
         self.messages = queue.Queue()
+        self._contexts = {}
         self._open = set()
         self._listener = namespaces.listen_in(network, address, port)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -63,19 +142,48 @@ class FakeSmtp:
         except queue.Empty:
             raise AssertionError(f"no message came to {self.address} in {timeout} s; clients said: {self.commands[-20:]}") from None
 
+    @property
+    def wire(self):
+        """All that clients sent, as it went over the network."""
+        return b"".join(session.connection.wire for session in self.sessions)
+
+    def offers_tls(self):
+        return self.behaviour.offer_starttls and (self.certificate or self.behaviour.handshake == "anonymous")
+
+    def context(self):
+        """One for all connections with the same certificate, so that clients could resume their sessions."""
+        handshake, certificate = self.behaviour.handshake, self.certificate
+        key = handshake, certificate and certificate.chain
+        if key not in self._contexts:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            if handshake == "anonymous":
+                context.maximum_version = ssl.TLSVersion.TLSv1_2
+                context.set_ciphers("aNULL:@SECLEVEL=0")
+            else:
+                context.load_cert_chain(certificate.chain, certificate.key)
+            if handshake == "tls1.0":
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+                context.set_ciphers("ALL:@SECLEVEL=0")
+            context.sni_callback = lambda tls, name, _: setattr(tls, "asked_for", name)
+            self._contexts[key] = context
+        return self._contexts[key]
+
     def _accept(self):
         while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         self._open.add(connection)
+        session = Session(self, connection)
+        self.sessions.append(session)
         try:
-            _Session(self, connection).run()
+            session.run()
         except (_Drop, OSError):
             pass
         finally:
@@ -83,14 +191,19 @@ class FakeSmtp:
             connection.close()
 
 
-class _Session:
+class Session:
+    """What one client did. tls: the ssl.SSLObject, with the name it asked_for, or None."""
+
     def __init__(self, server, connection):
         self.server = server
-        self.connection = connection
-        self.stream = connection.makefile("rb")
-        self.secure = False
+        self.connection = _Connection(connection)
+        self.commands = []
         self.sender = None
         self.recipients = []
+
+    @property
+    def tls(self):
+        return self.connection.tls
 
     def reply(self, text):
         if self.server.behaviour.delay:
@@ -101,8 +214,9 @@ class _Session:
 
     def run(self):
         self.reply(self.server.behaviour.greeting)
-        while line := self.stream.readline():
+        while line := self.connection.readline():
             command = line.decode(errors="replace").rstrip("\r\n")
+            self.commands.append(command)
             self.server.commands.append(command)
             verb = command.partition(" ")[0].upper()
             if verb == "QUIT":
@@ -122,7 +236,7 @@ class _Session:
             self.reply(behaviour.ehlo)
             return
         words = ["fake.lab", *behaviour.extensions]
-        if behaviour.offer_starttls and self.server.certificate and not self.secure:
+        if self.server.offers_tls() and not self.tls:
             words.append("STARTTLS")
         self.reply("\r\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]))
 
@@ -131,20 +245,19 @@ class _Session:
         self.reply(behaviour.starttls)
         if not (behaviour.starttls or "").startswith("220"):
             return
-        if behaviour.handshake == "drop":
-            raise _Drop
         if behaviour.handshake == "garbage":
+            self.connection.receive()
             self.connection.sendall(b"This is no TLS at all.\r\n" * 10)
+        if behaviour.handshake in ("drop", "garbage"):
+            self.connection.say_nothing_more()
+        if behaviour.handshake in ("drop", "garbage", "silent"):
+            self.connection.listen()
             raise _Drop
-        if behaviour.handshake == "silent":
-            while self.connection.recv(4096):
-                pass
-            raise _Drop
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.server.certificate.chain, self.server.certificate.key)
-        self.connection = context.wrap_socket(self.connection, server_side=True)
-        self.stream = self.connection.makefile("rb")
-        self.secure = True
+        try:
+            self.connection.start_tls(self.server.context())
+        except ssl.SSLError:
+            self.connection.listen()
+            raise _Drop from None
 
     def on_mail(self, command):
         self.sender = command.partition("<")[2].partition(">")[0]
@@ -164,7 +277,7 @@ class _Session:
             return
         self.reply(self.server.behaviour.data)
         lines = []
-        while (line := self.stream.readline()) != b".\r\n":
+        while (line := self.connection.readline()) != b".\r\n":
             if not line:
                 raise _Drop
             lines.append(line[1:] if line.startswith(b".") else line)
@@ -172,5 +285,5 @@ class _Session:
         self.reply(reply)
         if reply.startswith("250"):
             message = Message(b"".join(lines), self.sender, self.recipients)
-            message.secure = self.secure
+            message.secure = self.tls is not None
             self.server.messages.put(message)

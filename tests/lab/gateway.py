@@ -94,6 +94,10 @@ class Gateway:
         self.host.run(["busctl", "call", "org.postern.Delivery1", "/org/postern/Delivery1", "org.postern.Delivery1",
                        "FlushDestination", "s", domain])
 
+    def flush_all(self):
+        """Try everything that waits now."""
+        self.host.run(["busctl", "call", "org.postern.Delivery1", "/org/postern/Delivery1", "org.postern.Delivery1", "Flush"])
+
     def queue(self):
         """The messages in the queue, as file names."""
         files = self.host.run("find /var/lib/postern/deliverd/queue -type f -perm 0400 -printf '%f\\n'").stdout.split()

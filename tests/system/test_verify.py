@@ -1,63 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is at the other end, as enabled authorities say it: servers that mail goes to, and clients that it comes from."""
 
-import hashlib
 import smtplib
 import subprocess
 
 import pytest
 
-from lab import Authority, Behaviour, Certificate, gateway, plain_message, send
+from lab import Authority, Certificate, gateway, plain_message, send
 from lab.client import any_certificate, connect
 from lab.node import wait_until
 
 # As in lib/catalog-ids.h.
 CLIENT_NOT_VERIFIED = "92f68e3a5c6e4aec8dcdf730a5f004a1"
-WORK = "/root/verify"
-
-
-class Lists:
-    """The lists of authorities of the gateway, as an administrator changes them."""
-
-    def __init__(self, gate):
-        self.gate = gate
-        self.added = []
-
-    def __call__(self, *words):
-        return self.gate.run(["posternctl", "ca", *words]).stdout
-
-    def add(self, authority):
-        path = f"{WORK}/{authority.certificate.name}"
-        self.gate.write(path, authority.certificate.read_bytes())
-        self("import", path)
-        self.added.append(self.fingerprint(authority))
-
-    @staticmethod
-    def fingerprint(authority):
-        return hashlib.sha256(Certificate(authority.key, authority.certificate).der()).hexdigest()
-
-    def disable(self, authority):
-        self("disable", "custom", self.fingerprint(authority))
-
-    def enable(self, authority):
-        self("enable", "custom", self.fingerprint(authority))
-
-
-@pytest.fixture(scope="module")
-def lists(gate):
-    gate.run(["mkdir", "-p", WORK])
-    lists = Lists(gate)
-    yield lists
-    lists("remove", *lists.added)
-    gate.run(["rm", "-r", WORK])
-
-
-@pytest.fixture(scope="module")
-def trusted(lab, lists):
-    """An authority that is enabled, and an intermediate of it."""
-    root = Authority(lab.directory, "Trusted Root")
-    lists.add(root)
-    return Authority(lab.directory, "Trusted Intermediate", issuer=root)
 
 
 @pytest.fixture(scope="module")
@@ -205,50 +159,7 @@ def test_a_name_from_an_insecure_answer(lab, dns, gate, trusted, settings):
     assert (entry["POSTERN_TLS_RESULT"], entry["POSTERN_TLS_VERIFY"]) == ("verified", "pkix")
 
 
-CLEAR, ENCRYPTED, WAITS = "none", "encrypted", "deferred"
-LEVELS = {
-    # level: (TLS not offered, handshake fails, certificate not verified)
-    "Default": (CLEAR, CLEAR, ENCRYPTED),
-    "No": (CLEAR, CLEAR, CLEAR),
-    "Preferred": (CLEAR, CLEAR, ENCRYPTED),
-    "Preferred-Verify": (CLEAR, CLEAR, ENCRYPTED),
-    "Required": (WAITS, WAITS, ENCRYPTED),
-    "Required-Verify": (WAITS, WAITS, WAITS),
-    "Required-Verify-Hosted": (WAITS, WAITS, WAITS),
-}
-
-
-def test_the_table_of_levels(lab, dns, gate, stranger, settings):
-    # Given a server without TLS, one whose handshakes fail, and one that nobody here can verify,
-    certificate = stranger.issue("level-2-mx.lab")
-    servers = [lab.fake_smtp("level-0-mx"),
-               lab.fake_smtp("level-1-mx", Behaviour(handshake="garbage"), certificate),
-               lab.fake_smtp("level-2-mx", certificate=certificate)]
-    # and domains of every level with each of them
-    text, expected = "", {}
-    for level, outcomes in LEVELS.items():
-        for case, outcome in enumerate(outcomes):
-            domain = f"{level.lower()}-{case}.lab"
-            text += f"[Destination {domain}]\nTLS={level}\n"
-            dns.mail_domain(domain, f"level-{case}-mx.lab", servers[case].address)
-            expected[domain] = outcome
-    settings("deliverd", text)
-
-    # when a message is sent to each
-    before = gate.cursor()
-    ids = {domain: deliver(gate, domain)[1] for domain in expected}
-
-    # then it goes as far as the table says.
-    got = {}
-    for domain, queue_id in ids.items():
-        entry = end_of(gate, before, queue_id)
-        got[domain] = WAITS if entry["MESSAGE_ID"] == gateway.DEFERRED else entry["POSTERN_TLS_RESULT"]
-        if got[domain] == ENCRYPTED:
-            assert entry["POSTERN_TLS_VERIFY"] == "untrusted"
-    assert got == expected
-
-
-def test_what_a_destination_is_tied_to(lab, dns, gate, trusted, settings):
+def test_what_a_destination_is_tied_to(lab, dns, gate, lists, trusted, settings):
     # Given servers with certificates that verify, and some with one that nobody vouches for,
     def vouched(name, *more):
         return trusted.issue(f"{name}-mx.tied.lab", *more)
@@ -261,7 +172,7 @@ def test_what_a_destination_is_tied_to(lab, dns, gate, trusted, settings):
         "certificate": (nobody, f"PinnedCertificate=cert-sha256:{fingerprint}", "pinned"),
         "key": (nobody, f"PinnedCertificate=spki-sha256:{key}", "pinned"),
         "another": (vouched("another"), f"PinnedCertificate=cert-sha256:{fingerprint} spki-sha256:{key}", "pin-mismatch"),
-        "authority": (vouched("authority"), f"TrustedAuthority={Lists.fingerprint(trusted.issuer)}", "pkix"),
+        "authority": (vouched("authority"), f"TrustedAuthority={lists.fingerprint(trusted.issuer)}", "pkix"),
         "stranger": (vouched("stranger"), f"TrustedAuthority={fingerprint}", "other-authority"),
         "full": (vouched("full"), "RequireFQDN=yes", "pkix"),
         "short": (vouched("short", "short"), "RequireFQDN=yes", "unqualified-name"),
