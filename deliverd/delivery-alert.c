@@ -6,21 +6,24 @@
 
 static const struct {
     AlertType type;
-    const char *key, *summary; /* formats of the domain */
+    const char *key;           /* before ":DOMAIN" */
+    const char *before, *after; /* the domain, in the summary */
     const char *what, *advice;
 } matters[] = {
     [FAILURE_TLS] = {
         .type = ALERT_SYSTEM,
-        .key = "tls:%s",
-        .summary = "A required TLS connection to %s failed",
+        .key = "tls",
+        .before = "A required TLS connection to ",
+        .after = " failed",
         .what = "TLS is required, and no connection could be secured as far as that",
         .advice = "What is required for it stands in its [Destination] section of deliverd.conf, in the TLSA records of its mail "
                   "servers or in its MTA-STS policy, or in the message. Which authorities verify servers: posternctl ca list.",
     },
     [FAILURE_STS] = {
         .type = ALERT_MESSAGE_DELIVERY,
-        .key = "sts:%s",
-        .summary = "MTA-STS failed with every mail server of %s",
+        .key = "sts",
+        .before = "MTA-STS failed with every mail server of ",
+        .after = "",
         .what = "none of its mail servers is as its MTA-STS policy says, or it could not be told whether there is a policy",
         .advice = "Most often the destination has moved to other mail servers, or one of them has a wrong certificate, while the policy "
                   "stayed as it was; its postmaster should know. MTASTS=no in its [Destination] section of deliverd.conf delivers "
@@ -28,24 +31,21 @@ static const struct {
     },
     [FAILURE_DANE] = {
         .type = ALERT_MESSAGE_DELIVERY,
-        .key = "dane:%s",
-        .summary = "DANE failed with every mail server of %s",
+        .key = "dane",
+        .before = "DANE failed with every mail server of ",
+        .after = "",
         .what = "none of its mail servers could be authenticated by its TLSA records",
         .advice = "Most often the destination has replaced a certificate without its TLSA record, or its DNSSEC signatures have "
                   "expired; its postmaster should know.",
     },
 };
 
-/* The formats are the table's. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-static char *format_domain(const char *format, const char *domain)
+static char *join(const char *a, const char *b, const char *c)
 {
     char *s;
 
-    return asprintf(&s, format, domain) < 0 ? NULL : s;
+    return asprintf(&s, "%s%s%s", a, b, c) < 0 ? NULL : s;
 }
-#pragma GCC diagnostic pop
 
 void delivery_alert_done(DeliveryAlert *a)
 {
@@ -63,9 +63,9 @@ int delivery_alert_compose(const DeliveryAlertFacts *f, DeliveryAlert *ret)
     if (f->kind >= ELEMENTSOF(matters) || !matters[f->kind].key)
         return -EINVAL;
     a.type = matters[f->kind].type;
-    a.key = format_domain(matters[f->kind].key, f->domain);
-    a.summary = format_domain(matters[f->kind].summary, f->domain);
-    (void) snprintf(waiting, sizeof(waiting), f->waiting == 1 ? "%u message waits" : "%u messages wait", f->waiting);
+    a.key = join(matters[f->kind].key, ":", f->domain);
+    a.summary = join(matters[f->kind].before, f->domain, matters[f->kind].after);
+    (void) snprintf(waiting, sizeof(waiting), "%u %s", f->waiting, f->waiting == 1 ? "message waits" : "messages wait");
     if (!a.key || !a.summary)
         return -ENOMEM;
     if (asprintf(&a.body,

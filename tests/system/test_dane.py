@@ -39,6 +39,7 @@ def test_a_wrong_tlsa_record_defers_mail_until_it_is_corrected(lab, dns, gate, a
     assert alert.recipients == ["admin@alerts.lab"]
     subject = alert.header("Subject")[0]
     assert "Warning" in subject and "wrong.lab" in subject
+    assert b"1 message waits for wrong.lab" in alert.raw
 
     # When the record is corrected (and the old one no longer remembered: its TTL is a second)
     dns.set(f"_25._tcp.{mx.name}", "TLSA", mx.tlsa())
