@@ -147,7 +147,7 @@ def observe(gate, deliveries, since):
 @pytest.fixture(scope="module")
 def deliveries(lab, dns, gate, administrator, trusted):
     """One message for each case and each peer, and what became of it: {(case, peer): Delivery}."""
-    servers = {name: lab.fake_smtp(f"{name}-mx", peer.behaviour, certificate_of(lab, trusted, name)) for name, peer in PEERS.items()}
+    servers = {name: lab.fake_smtp(f"hostile-{name}", peer.behaviour, certificate_of(lab, trusted, name)) for name, peer in PEERS.items()}
     publish(dns, servers)
     gate.configure("deliverd", configuration())
     gate.reload("deliverd")
