@@ -5,7 +5,7 @@ import shlex
 
 from .node import wait_until
 
-ZONES = {"lab": "signed", "insecure.lab": "unsigned", "bogus.lab": "bogus"}
+ZONES = {"lab": "signed", "insecure.lab": "unsigned", "bogus.lab": "bogus", "nsec3.lab": "nsec3", "rolled.lab": "signed"}
 
 CONFIGURATION = """\
 server:
@@ -25,6 +25,11 @@ policy:
     algorithm: ecdsap256sha256
     single-type-signing: on
     propagation-delay: 0
+  - id: nsec3
+    algorithm: ecdsap256sha256
+    single-type-signing: on
+    propagation-delay: 0
+    nsec3: on
 
 template:
   - id: default
@@ -48,8 +53,9 @@ def _absolute(name):
 
 
 class Dns:
-    """The zones are a dictionary of name → "signed", "unsigned" or "bogus" (signed, but not with the key that its parent
-    names). Every zone but the first must lie inside another one, which delegates to it. Names are written without a final dot.
+    """The zones are a dictionary of name → "signed", "nsec3" (signed, with hashed proofs of what is not there), "unsigned" or
+    "bogus" (signed, but not with the key that its parent names). Every zone but the first must lie inside another one, which
+    delegates to it. Names are written without a final dot.
 
     Records live for one second, so that tests which change them need not wait long. Those that are there from the beginning,
     tuples of name, type and data, cost nothing, however many they are.
@@ -68,7 +74,7 @@ class Dns:
         for name, kind in self.zones.items():
             configuration += f"  - domain: {name}.\n"
             if kind != "unsigned":
-                configuration += "    dnssec-signing: on\n    dnssec-policy: lab\n"
+                configuration += f"    dnssec-signing: on\n    dnssec-policy: {'nsec3' if kind == 'nsec3' else 'lab'}\n"
             peer.write(f"/var/lib/knot-lab/{name}.zone", ZONE.format(ttl=self.ttl, name=name, server=server)
                        + "".join(f"{_absolute(owner)} {self.ttl} {kind} {data}\n" for owner, kind, data in records
                                  if self._zone_of(owner) == name))
@@ -138,6 +144,30 @@ class Dns:
     def remove(self, name, kind, zone=None):
         """Remove the records of this type at name."""
         self._change(zone or self._zone_of(name), ("zone-unset", _absolute(name), kind))
+
+    def add_key(self, zone):
+        """One more key, which signs beside the others from now on; its tag."""
+        before = self.keys(zone)
+        self._keymgr(zone, "generate", "algorithm=ecdsap256sha256", "ksk=yes", "zsk=yes")
+        self._sign(zone)
+        return next(tag for tag in self.keys(zone) if tag not in before)
+
+    def remove_key(self, zone, tag):
+        """A key is in the zone no more and signs nothing."""
+        self._keymgr(zone, "delete", str(tag))
+        self._sign(zone)
+
+    def keys(self, zone):
+        """The tags of the zone's keys."""
+        lines = self._keymgr(zone, "list").splitlines()
+        return [int(line.split()[1]) for line in lines if line]
+
+    def _keymgr(self, zone, *arguments):
+        return self._peer.run(["keymgr", "-c", "/etc/knot/knot.conf", _absolute(zone), *arguments]).stdout
+
+    def _sign(self, zone):
+        for verb in ("zone-keys-load", "zone-sign"):
+            self._peer.run(["knotc", "-b", "-c", "/etc/knot/knot.conf", verb, _absolute(zone)])
 
     def mail_domain(self, domain, mx, address, tlsa=None, port=25):
         """Publish that mail for domain goes to the host mx at address, with TLSA data if there is some."""

@@ -14,6 +14,7 @@ import threading
 from . import cgroups, namespaces, overlay
 from .certs import Authority
 from .dns import Dns
+from .dns_proxy import DnsProxy
 from .fake import FakeSmtp
 from .gateway import Gateway, build_directory
 from .host import Host
@@ -171,6 +172,13 @@ class Lab:
     def dns(self, zones=None):
         """A name server with DNSSEC-signed zones; see Dns."""
         return Dns(self.peer("dns", ["bind9-dnsutils", "knot", "knot-dnsutils"]), zones)
+
+    def dns_proxy(self, name, dns):
+        """A name server that asks dns, and fails on request; see DnsProxy."""
+        network, address = self.attach(name)
+        server = DnsProxy(network, address, dns.address)
+        self._servers.append(server)
+        return server
 
     def mx(self, name, domain, certificate=None, **settings):
         """A Postfix that takes mail for domain; see Mx."""
