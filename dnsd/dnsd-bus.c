@@ -5,9 +5,6 @@
 
 #include "dnsd-bus.h"
 
-#include <inttypes.h>
-#include <json-c/json.h>
-
 #include "answer.h"
 #include "bus-error.h"
 #include "dns-name.h"
@@ -180,90 +177,6 @@ static int method_resolve(sd_bus_message *message, void *userdata, sd_bus_error 
     return 1;
 }
 
-/* ---- properties ---- */
-
-static const struct {
-    const char *name;
-    size_t offset;
-} counters[] = {
-    {"Asked", offsetof(LookupStatistics, asked)},
-    {"Shared", offsetof(LookupStatistics, shared)},
-    {"Refused", offsetof(LookupStatistics, refused)},
-    {"Secure", offsetof(LookupStatistics, answered[DNSSEC_SECURE])},
-    {"Insecure", offsetof(LookupStatistics, answered[DNSSEC_INSECURE])},
-    {"Bogus", offsetof(LookupStatistics, answered[DNSSEC_BOGUS])},
-    {"Indeterminate", offsetof(LookupStatistics, answered[DNSSEC_INDETERMINATE])},
-    {"Errors", offsetof(LookupStatistics, answered[DNSSEC_ERROR])},
-};
-
-static uint64_t counter_value(const Manager *m, size_t i)
-{
-    uint64_t v;
-
-    memcpy(&v, (const char *) lookups_statistics(m->lookups) + counters[i].offset, sizeof(v));
-    return v;
-}
-
-static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-        void *userdata, sd_bus_error *error)
-{
-    for (size_t i = 0; i < ELEMENTSOF(counters); i++)
-        if (streq(counters[i].name, property))
-            return sd_bus_message_append(reply, "t", counter_value(userdata, i));
-    return -ENOENT;
-}
-
-static int get_pending(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-        void *userdata, sd_bus_error *error)
-{
-    Manager *m = userdata;
-
-    return sd_bus_message_append(reply, "u", lookups_pending(m->lookups));
-}
-
-/* The zones that have a trust anchor, each once for every anchor. */
-static int get_trust_anchors(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-        void *userdata, sd_bus_error *error)
-{
-    Manager *m = userdata;
-    int r;
-
-    r = sd_bus_message_open_container(reply, 'a', "s");
-    if (r < 0)
-        return r;
-    for (char **a = m->config->trust_anchors; a && *a; a++) {
-        _cleanup_free_ char *owner = NULL;
-
-        r = dns_anchor_owner(*a, &owner);
-        if (r < 0)
-            return r;
-        r = sd_bus_message_append(reply, "s", *owner ? owner : ".");
-        if (r < 0)
-            return r;
-    }
-    return sd_bus_message_close_container(reply);
-}
-
-int bus_describe(Manager *m, char **ret_json)
-{
-    json_object *object = json_object_new_object();
-    char *text;
-
-    if (!object)
-        return -ENOMEM;
-    (void) json_object_object_add(object, "Pending", json_object_new_int64(lookups_pending(m->lookups)));
-    for (size_t i = 0; i < ELEMENTSOF(counters); i++)
-        (void) json_object_object_add(object, counters[i].name, json_object_new_int64((int64_t) counter_value(m, i)));
-    (void) json_object_object_add(object, "CacheSize", json_object_new_int64((int64_t) m->config->cache_size));
-    (void) json_object_object_add(object, "StubZones", json_object_new_int64((int64_t) m->config->n_stubs));
-    text = strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
-    json_object_put(object);
-    if (!text)
-        return -ENOMEM;
-    *ret_json = text;
-    return 0;
-}
-
 /* ---- tables ---- */
 
 #define RESOLVE_ARGS SD_BUS_ARGS("s", name, "q", type)
@@ -279,16 +192,26 @@ static const sd_bus_vtable peer_vtable[] = {
 static const sd_bus_vtable public_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS("Resolve", RESOLVE_ARGS, RESOLVE_RESULT, method_resolve, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_PROPERTY("Pending", "u", get_pending, 0, 0),
-    SD_BUS_PROPERTY("TrustAnchors", "as", get_trust_anchors, 0, 0),
-    SD_BUS_PROPERTY("Asked", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Shared", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Refused", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Secure", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Insecure", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Bogus", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Indeterminate", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("Errors", "t", get_counter, 0, 0),
+    SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, bus_method_flush, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Test", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", result, "s", reason), bus_method_test,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("CacheSize", "t", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("ForwardTLS", "b", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("Forwarders", "as", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("Pending", "u", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("SelfTest", "s", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("SelfTestReason", "s", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("SelfTestUSec", "t", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("TrustAnchorKeys", "a(sust)", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("TrustAnchors", "as", bus_get_property, 0, 0),
+    SD_BUS_PROPERTY("Asked", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Shared", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Refused", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Secure", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Insecure", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Bogus", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Indeterminate", "t", bus_get_counter, 0, 0),
+    SD_BUS_PROPERTY("Errors", "t", bus_get_counter, 0, 0),
     SD_BUS_VTABLE_END,
 };
 
@@ -302,7 +225,9 @@ const PeerAccess bus_access[] = {
 const SystemBusAccess system_bus_access[] = {
     {"org.postern.Daemon1", "Describe", SYSTEM_BUS_PUBLIC},
     {"org.postern.Daemon1", "Reload", ACTION_MANAGE_DAEMONS},
+    {"org.postern.Dns1", "Flush", ACTION_MANAGE_DAEMONS},
     {"org.postern.Dns1", "Resolve", ACTION_QUERY_DNS},
+    {"org.postern.Dns1", "Test", ACTION_QUERY_DNS},
     {},
 };
 

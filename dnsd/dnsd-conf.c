@@ -12,6 +12,7 @@
 
 /* Of the package dns-root-data, which follows the root's key. */
 #define TRUST_ANCHOR_FILE_DEFAULT "/usr/share/dns/root.key"
+#define FORWARD_CA_FILE_DEFAULT "/etc/ssl/certs/ca-certificates.crt"
 #define ANCHOR_LINE_MAX 4096
 
 DnsConfig *dns_config_free(DnsConfig *c)
@@ -25,7 +26,11 @@ DnsConfig *dns_config_free(DnsConfig *c)
     }
     free(c->trust_anchor_file);
     conf_strv_free(c->trust_anchors);
+    conf_strv_free(c->file_anchors);
     conf_strv_free(c->forward);
+    free(c->forward_ca_file);
+    free(c->self_test_secure);
+    free(c->self_test_bogus);
     free(c);
     return NULL;
 }
@@ -119,6 +124,26 @@ bool dns_server_valid(const char *s)
     return true;
 }
 
+/* A host name as certificates have it: no escapes, nothing that means something in libunbound's configuration. */
+static bool host_name_valid(const char *s)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+    _cleanup_free_ char *name = NULL;
+
+    return *s && strspn(s, allowed) == strlen(s) && dns_name_normalize(s, &name) >= 0 && *name;
+}
+
+bool dns_forwarder_valid(const char *s)
+{
+    _cleanup_free_ char *address = NULL;
+    const char *hash = strchr(s, '#');
+
+    if (!hash)
+        return dns_server_valid(s);
+    address = strndup(s, (size_t) (hash - s));
+    return address && dns_server_valid(address) && host_name_valid(hash + 1);
+}
+
 /* One anchor an assignment; they accumulate. */
 static int parse_anchor(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
@@ -139,8 +164,20 @@ static int parse_anchor(const ConfAssignment *a, void *field, const void *ltype,
     return r;
 }
 
+/* A list that ltype tells how to judge. */
+typedef struct ServerSyntax {
+    bool (*valid)(const char *s);
+    const char *expected;
+} ServerSyntax;
+
+static const ServerSyntax server_syntax = {dns_server_valid,
+        "expected addresses, each with an optional port: 192.0.2.1 2001:db8::1@5353"};
+static const ServerSyntax forwarder_syntax = {dns_forwarder_valid,
+        "expected addresses, each with an optional port and name: 192.0.2.1 2001:db8::1@853#dns.example"};
+
 static int parse_servers(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
 {
+    const ServerSyntax *syntax = ltype;
     _cleanup_free_ char *copy = NULL;
     char ***servers = field, *save = NULL;
     int r;
@@ -153,8 +190,8 @@ static int parse_servers(const ConfAssignment *a, void *field, const void *ltype
     if (!copy)
         return -ENOMEM;
     for (char *word = strtok_r(copy, " \t", &save); word; word = strtok_r(NULL, " \t", &save)) {
-        if (!dns_server_valid(word))
-            return complain(ret_reason, -EINVAL, "expected addresses, each with an optional port: 192.0.2.1 2001:db8::1@5353");
+        if (!syntax->valid(word))
+            return complain(ret_reason, -EINVAL, syntax->expected);
         r = strv_push(servers, word, DNS_SERVERS_MAX);
         if (r == -E2BIG)
             return complain(ret_reason, r, "more than 16 servers");
@@ -164,22 +201,44 @@ static int parse_servers(const ConfAssignment *a, void *field, const void *ltype
     return 0;
 }
 
+static int parse_name(const ConfAssignment *a, void *field, const void *ltype, char **ret_reason)
+{
+    char **name = field, *normal = NULL;
+    int r = *a->value ? dns_name_normalize(a->value, &normal) : 0;
+
+    if (r == -EINVAL)
+        return complain(ret_reason, r, "expected a domain name, or nothing");
+    if (r < 0)
+        return r;
+    free(*name);
+    *name = normal;
+    return 0;
+}
+
 static const ConfRange pending_range = {1, 4096};
 static const ConfRange cache_range = {1024 * 1024, UINT64_C(4) * 1024 * 1024 * 1024};
 /* A caller waits 20 s for the answer, so dnsd must have said before that it has none. */
 static const ConfRange timeout_range = {1 * USEC_PER_SEC, 18 * USEC_PER_SEC};
 
+static const ConfRange hold_down_range = {1 * USEC_PER_SEC, UINT64_C(365) * 24 * 3600 * USEC_PER_SEC};
+
 static const ConfKey keys[] = {
     {"Dnsd", "CacheSize", conf_parse_size, offsetof(DnsConfig, cache_size), &cache_range},
-    {"Dnsd", "Forward", parse_servers, offsetof(DnsConfig, forward)},
+    {"Dnsd", "Forward", parse_servers, offsetof(DnsConfig, forward), &forwarder_syntax},
+    {"Dnsd", "ForwardCAFile", conf_parse_string, offsetof(DnsConfig, forward_ca_file)},
+    {"Dnsd", "ForwardTLS", conf_parse_bool, offsetof(DnsConfig, forward_tls)},
     {"Dnsd", "IPv6", conf_parse_bool, offsetof(DnsConfig, ipv6)},
     {"Dnsd", "PendingMax", conf_parse_unsigned, offsetof(DnsConfig, pending_max), &pending_range},
     {"Dnsd", "PendingPerPeerMax", conf_parse_unsigned, offsetof(DnsConfig, pending_per_peer_max), &pending_range},
+    {"Dnsd", "SelfTestBogus", parse_name, offsetof(DnsConfig, self_test_bogus)},
+    {"Dnsd", "SelfTestSecure", parse_name, offsetof(DnsConfig, self_test_secure)},
     {"Dnsd", "Timeout", conf_parse_usec, offsetof(DnsConfig, timeout_usec), &timeout_range},
     {"Dnsd", "TrustAnchor", parse_anchor, offsetof(DnsConfig, trust_anchors)},
     {"Dnsd", "TrustAnchorFile", conf_parse_string, offsetof(DnsConfig, trust_anchor_file)},
+    {"Dnsd", "TrustAnchorHoldDown", conf_parse_usec, offsetof(DnsConfig, trust_anchor_hold_down_usec), &hold_down_range},
+    {"Dnsd", "TrustAnchorUpdate", conf_parse_bool, offsetof(DnsConfig, trust_anchor_update)},
     {"Stub", "Insecure", conf_parse_bool, offsetof(DnsStub, insecure)},
-    {"Stub", "Server", parse_servers, offsetof(DnsStub, servers)},
+    {"Stub", "Server", parse_servers, offsetof(DnsStub, servers), &server_syntax},
     {"Stub", "TrustAnchor", parse_anchor, offsetof(DnsStub, anchors)},
 };
 
@@ -232,7 +291,7 @@ static int read_anchor_file(DnsConfig *c, const char *root, ConfReport *report)
             continue;
         if (dns_anchor_owner(line, &owner) < 0)
             return conf_report_add(report, CONF_ERROR, path, n, "Neither a DS nor a DNSKEY record");
-        r = strv_push(&c->trust_anchors, line, DNS_ANCHORS_MAX);
+        r = strv_push(&c->file_anchors, line, DNS_ANCHORS_MAX - strv_length(c->trust_anchors));
         if (r == -E2BIG)
             return conf_report_add(report, CONF_ERROR, path, n, "More than %d trust anchors", DNS_ANCHORS_MAX);
         if (r < 0)
@@ -241,6 +300,32 @@ static int read_anchor_file(DnsConfig *c, const char *root, ConfReport *report)
     }
     if (found == 0)
         return conf_report_add(report, CONF_ERROR, path, 0, "No trust anchor in this file");
+    return 0;
+}
+
+/* Who asks for encryption must never get less without a word. */
+static int check_forwarders(const DnsConfig *c, const char *root, ConfReport *report)
+{
+    _cleanup_free_ char *path = NULL;
+    int r = 0;
+
+    if (c->forward_tls && !c->forward)
+        r = conf_report_add(report, CONF_ERROR, NULL, 0, "ForwardTLS=yes encrypts nothing without Forward=");
+    for (char **f = c->forward; r >= 0 && f && *f; f++) {
+        if (c->forward_tls && !strchr(*f, '#'))
+            r = conf_report_add(report, CONF_ERROR, NULL, 0,
+                    "Forward=%s has no name to authenticate the server by, which ForwardTLS=yes needs: %s@853#dns.example", *f, *f);
+        else if (!c->forward_tls && strchr(*f, '#'))
+            r = conf_report_add(report, CONF_ERROR, NULL, 0,
+                    "Forward=%s has the name of a certificate, but ForwardTLS=yes is missing: it would be asked in the clear", *f);
+    }
+    if (r < 0 || !c->forward_tls)
+        return r;
+    if (asprintf(&path, "%s%s", root, c->forward_ca_file ?: "") < 0)
+        return -ENOMEM;
+    if (!c->forward_ca_file || access(path, R_OK) < 0)
+        return conf_report_add(report, CONF_ERROR, NULL, 0,
+                "Cannot read ForwardCAFile=%s: %m. Install ca-certificates, or name another file", c->forward_ca_file ?: "");
     return 0;
 }
 
@@ -301,8 +386,13 @@ int dns_config_load(DnsConfig **ret, const char *root, ConfReport *report)
     c->pending_per_peer_max = 1024;
     c->ipv6 = true;
     c->trust_anchor_file = strdup(TRUST_ANCHOR_FILE_DEFAULT);
-    if (!c->trust_anchor_file)
+    c->forward_ca_file = strdup(FORWARD_CA_FILE_DEFAULT);
+    c->self_test_secure = strdup(""); /* the root */
+    c->self_test_bogus = strdup("dnssec-failed.org");
+    if (!c->trust_anchor_file || !c->forward_ca_file || !c->self_test_secure || !c->self_test_bogus)
         return -ENOMEM;
+    c->trust_anchor_update = true;
+    c->trust_anchor_hold_down_usec = UINT64_C(30) * 24 * 3600 * USEC_PER_SEC; /* RFC 5011, section 2.4.1 */
     r = conf_apply(conf, keys, ELEMENTSOF(keys), find_section, c, report);
     if (r < 0)
         return r;
@@ -314,7 +404,10 @@ int dns_config_load(DnsConfig **ret, const char *root, ConfReport *report)
     r = check_stubs(c, report);
     if (r < 0)
         return r;
-    if (!c->trust_anchors) {
+    r = check_forwarders(c, root, report);
+    if (r < 0)
+        return r;
+    if (!c->trust_anchors && !c->file_anchors) {
         r = conf_report_add(report, CONF_WARNING, NULL, 0,
                 "No trust anchor at all: nothing can be validated, and DANE is never used");
         if (r < 0)

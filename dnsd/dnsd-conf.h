@@ -19,8 +19,14 @@ typedef struct DnsStub {
 
 typedef struct DnsConfig {
     char *trust_anchor_file; /* NULL: none */
-    char **trust_anchors;    /* zone-file lines: of TrustAnchor=, and after loading those of the file and of the stubs, too */
-    char **forward;          /* "address[@port]"; none: from the root servers */
+    char **trust_anchors;    /* zone-file lines: of TrustAnchor=, and after loading those of the stubs, too */
+    char **file_anchors;     /* after loading: those of the file */
+    bool trust_anchor_update; /* those of the file follow their zones (RFC 5011) */
+    uint64_t trust_anchor_hold_down_usec;
+    char *self_test_secure, *self_test_bogus; /* normal form; NULL: not to be asked for */
+    char **forward;          /* "address[@port]", with forward_tls "#name" behind it; none: from the root servers */
+    bool forward_tls;
+    char *forward_ca_file;   /* whose authorities say who a forwarder is */
     uint64_t cache_size;     /* bytes */
     uint64_t timeout_usec;   /* for a lookup with all its hops */
     unsigned pending_max, pending_per_peer_max;
@@ -40,3 +46,5 @@ int dns_anchor_owner(const char *anchor, char **ret);
 
 /* "192.0.2.1", "192.0.2.1@5353", "2001:db8::1@53". Pure. */
 bool dns_server_valid(const char *s);
+/* The same with the name that the server's certificate must have: "192.0.2.1@853#dns.example". Pure. */
+bool dns_forwarder_valid(const char *s);

@@ -16,57 +16,120 @@ Manager *manager_free(Manager *m)
     system_bus_free(m->system_bus);
     peer_server_free(m->server);
     bus_caller_clear(&m->system_caller);
+    bus_tests_clear(&m->tests);
+    dnssec_watch_free(m->watch);
     lookups_free(m->lookups);
+    peer_client_free(m->alertd);
+    anchors_free(m->anchors);
     dns_config_free(m->config);
     sd_event_unref(m->event);
     free(m);
     return NULL;
 }
 
-/* Configuration and the resolver made of it, or neither. */
-static int load(const char *root, sd_event *event, ConfReport *report, DnsConfig **ret_config, Resolver **ret_resolver)
+/* All that is made of the configuration files, or nothing of it. */
+typedef struct Loaded {
+    DnsConfig *config;
+    Anchors *anchors;
+    Resolver *resolver;
+} Loaded;
+
+static void loaded_done(Loaded *l)
 {
-    _cleanup_(dns_config_freep) DnsConfig *config = NULL;
-    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
+    resolver_unref(l->resolver);
+    anchors_free(l->anchors);
+    dns_config_free(l->config);
+}
+
+static int make_resolver(sd_event *event, const DnsConfig *config, const Anchors *anchors, Resolver **ret, char **ret_reason)
+{
+    return resolver_new(ret, event, config, &(const ResolverTrust) {.anchors = anchors_trusted(anchors)}, ret_reason);
+}
+
+static int load(const char *root, sd_event *event, const char *state, const char *work, ConfReport *report, Loaded *ret)
+{
+    _cleanup_(loaded_done) Loaded l = {};
     _cleanup_free_ char *reason = NULL;
     int r;
 
-    r = dns_config_load(&config, root, report);
+    r = dns_config_load(&l.config, root, report);
     if (r < 0)
         return r;
-    r = resolver_new(&resolver, event, config, &reason);
+    r = anchors_new(&l.anchors, l.config, state, work, report);
+    if (r < 0)
+        return r;
+    r = make_resolver(event, l.config, l.anchors, &l.resolver, &reason);
     if (r == -EINVAL && reason) {
         r = conf_report_add(report, CONF_ERROR, NULL, 0, "libunbound refuses the settings: %s", reason);
         return r < 0 ? r : -EBADMSG;
     }
     if (r < 0)
         return r;
-    *ret_config = TAKE_PTR(config);
-    *ret_resolver = TAKE_PTR(resolver);
+    *ret = l;
+    l = (Loaded) {};
     return 0;
 }
 
 int manager_check_config(const char *root, ConfReport *report)
 {
-    _cleanup_(dns_config_freep) DnsConfig *config = NULL;
-    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
+    _cleanup_(loaded_done) Loaded l = {};
 
-    return load(root, NULL, report, &config, &resolver);
+    return load(root, NULL, NULL, NULL, report, &l);
 }
 
 static int configure(Manager *m, ConfReport *report)
 {
-    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
-    DnsConfig *config;
+    _cleanup_(loaded_done) Loaded l = {};
     int r;
 
-    r = load("", m->event, report, &config, &resolver);
+    r = load("", m->event, m->state, m->work, report, &l);
     if (r < 0)
         return r;
+    r = dnssec_watch_configure(m->watch, l.config, l.anchors);
+    if (r < 0)
+        return r;
+    lookups_configure(m->lookups, l.resolver, l.config->pending_max, l.config->timeout_usec);
     dns_config_free(m->config);
-    m->config = config;
-    lookups_configure(m->lookups, resolver, config->pending_max, config->timeout_usec);
+    anchors_free(m->anchors);
+    m->config = TAKE_PTR(l.config);
+    m->anchors = TAKE_PTR(l.anchors);
     return 0;
+}
+
+int manager_flush(Manager *m)
+{
+    _cleanup_(resolver_unrefp) Resolver *resolver = NULL;
+    _cleanup_free_ char *reason = NULL;
+    int r;
+
+    r = make_resolver(m->event, m->config, m->anchors, &resolver, &reason);
+    if (r < 0)
+        return r;
+    lookups_configure(m->lookups, resolver, m->config->pending_max, m->config->timeout_usec);
+    return 0;
+}
+
+static void on_trust_changed(void *userdata)
+{
+    int r;
+
+    r = manager_flush(userdata);
+    if (r < 0)
+        (void) log_warning_errno(r, "Failed to take the new trust anchors into use, the old ones hold until a reload: %m");
+}
+
+static void on_tested(void *userdata)
+{
+    bus_tests_answer(userdata);
+}
+
+static const DnssecWatchOps watch_ops = {.trust_changed = on_trust_changed, .tested = on_tested};
+
+static void on_failed_lookup(void *userdata)
+{
+    Manager *m = userdata;
+
+    dnssec_watch_suspect(m->watch);
 }
 
 int manager_reload(Manager *m, ConfReport *report)
@@ -150,7 +213,7 @@ static int start_buses(Manager *m)
     return 0;
 }
 
-int manager_new(Manager **ret)
+int manager_new(Manager **ret, const char *state, const char *work)
 {
     _cleanup_(manager_freep) Manager *m = NULL;
     int r;
@@ -159,6 +222,8 @@ int manager_new(Manager **ret)
     if (!m)
         return log_error_errno(-ENOMEM, "Failed to start: %m");
     m->control = (DaemonControl) {.reload = control_reload, .describe = control_describe, .userdata = m};
+    m->state = state;
+    m->work = work;
     bus_caller_init(&m->system_caller);
     r = role_init();
     if (r < 0)
@@ -167,8 +232,13 @@ int manager_new(Manager **ret)
     if (r < 0)
         return log_error_errno(r, "Failed to make an event loop: %m");
     r = lookups_new(&m->lookups, m->event);
+    if (r >= 0)
+        r = peer_client_new(&m->alertd, m->event, "alertd");
+    if (r >= 0)
+        r = dnssec_watch_new(&m->watch, m->event, m->alertd, &watch_ops, m);
     if (r < 0)
         return log_error_errno(r, "Failed to start: %m");
+    lookups_set_failed(m->lookups, on_failed_lookup, m);
     r = start_configuration(m);
     if (r < 0)
         return r;

@@ -3,8 +3,8 @@
 /* dnsd looks names up for mail: asynchronously, validating DNSSEC itself with libunbound, and says of every hop how far it can be
  * trusted.
  *
- * SECURITY: it talks to name servers on the Internet and to deliverd and alertd on its peer socket. It has no key, no mail, and
- * nothing on disk. */
+ * SECURITY: it talks to name servers on the Internet and to deliverd and alertd on its peer socket. It has no key and no
+ * mail; on disk it has the trust anchors that it follows. */
 
 #include "dnsd-manager.h"
 #include "log.h"
@@ -30,7 +30,7 @@ static int run(int argc, char *argv[])
     r = log_open(info.identifier);
     if (r < 0)
         return r;
-    r = manager_new(&m);
+    r = manager_new(&m, getenv("STATE_DIRECTORY"), getenv("RUNTIME_DIRECTORY"));
     if (r < 0)
         return r;
     r = sandbox_enter(SANDBOX_ACCEPT | SANDBOX_CONNECT_INET | SANDBOX_CONNECT_UNIX | SANDBOX_FILES | SANDBOX_THREADS);

@@ -36,6 +36,8 @@ struct Lookups {
     uint64_t timeout_usec;
     unsigned n_pending;
     LookupStatistics statistics;
+    LookupsFailed failed;
+    void *failed_userdata;
     LIST_HEAD(, Entry) buckets[BUCKETS];
 };
 
@@ -106,11 +108,19 @@ void lookups_configure(Lookups *t, Resolver *resolver, unsigned pending_max, uin
     t->timeout_usec = timeout_usec;
 }
 
+void lookups_set_failed(Lookups *t, LookupsFailed failed, void *userdata)
+{
+    t->failed = failed;
+    t->failed_userdata = userdata;
+}
+
 static void on_lookup(Lookup *l, const ResolveAnswer *answer, void *userdata)
 {
     _cleanup_(entry_freep) Entry *e = userdata;
 
     e->table->statistics.answered[answer->state]++;
+    if (e->table->failed && (answer->state == DNSSEC_BOGUS || answer->state == DNSSEC_ERROR))
+        e->table->failed(e->table->failed_userdata);
     /* One by one, since a callback may cancel another waiter of the same lookup. */
     while (!TAILQ_EMPTY(&e->waiters)) {
         Waiter *w = TAILQ_FIRST(&e->waiters);

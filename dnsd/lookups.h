@@ -24,6 +24,10 @@ DEFINE_CLEANUP(Lookups, lookups_free);
 /* From now on lookups go to resolver; those in flight end on the old one and are not joined any more. */
 void lookups_configure(Lookups *t, Resolver *resolver, unsigned pending_max, uint64_t timeout_usec);
 
+/* Called for each lookup that ends bogus or without an answer. */
+typedef void (*LookupsFailed)(void *userdata);
+void lookups_set_failed(Lookups *t, LookupsFailed failed, void *userdata);
+
 /* answer dies with the callback. */
 typedef void (*LookupsDone)(const ResolveAnswer *answer, void *userdata);
 /* -ENOBUFS: pending_max lookups are in flight. *ret dies with done. */

@@ -6,6 +6,7 @@
 #include "resolver.h"
 
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <unbound.h>
 
 #include "answer.h"
@@ -55,8 +56,8 @@ Resolver *resolver_unref(Resolver *r)
 
 /* ---- settings ---- */
 
-/* Sized for the pending lookups dnsd allows, not for libunbound's modest idea of a library. Caches have a limit; what is asked
- * often is fetched before it expires. Answers of the root's key sentinel and the like are of no use to mail. */
+/* Sized for the pending lookups dnsd allows, not for libunbound's modest idea of a library. Caches have a limit. Answers of the
+ * root's key sentinel and the like are of no use to mail. */
 static int set_options(struct ub_ctx *ctx, const DnsConfig *c)
 {
     char message_cache[24], record_cache[24], small_cache[24], queries[12], ports[12];
@@ -76,7 +77,6 @@ static int set_options(struct ub_ctx *ctx, const DnsConfig *c)
         {"outgoing-num-tcp:", "32"},
         {"outgoing-range:", ports},
         {"prefetch-key:", "yes"},
-        {"prefetch:", "yes"},
         {"qname-minimisation:", "yes"},
         {"rrset-cache-size:", record_cache},
         {"trust-anchor-signaling:", "no"},
@@ -119,23 +119,69 @@ static int set_stub(struct ub_ctx *ctx, const DnsStub *s)
     return s->insecure ? ub_ctx_set_option(ctx, "domain-insecure:", zone) : 0;
 }
 
-static int configure(struct ub_ctx *ctx, const DnsConfig *c)
+/* There is a call for forwarders, but none for TLS with them alone: the one there is would have the servers of stub zones asked
+ * by TLS, too. A configuration file can say it, so there is one, in memory. All in it was checked to have no special characters. */
+static int set_forwarders(struct ub_ctx *ctx, const DnsConfig *c)
+{
+    _cleanup_close_ int fd = -EBADF;
+    char path[40];
+
+    if (!c->forward)
+        return 0;
+    fd = memfd_create("forwarders", MFD_CLOEXEC);
+    if (fd < 0 || dprintf(fd, "forward-zone:\n name: \".\"\n forward-tls-upstream: %s\n", c->forward_tls ? "yes" : "no") < 0)
+        return UB_NOMEM;
+    for (char **server = c->forward; *server; server++)
+        if (dprintf(fd, " forward-addr: \"%s\"\n", *server) < 0)
+            return UB_NOMEM;
+    (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return ub_ctx_config(ctx, path);
+}
+
+static int add_anchors(struct ub_ctx *ctx, char *const *anchors)
+{
+    for (; anchors && *anchors; anchors++) {
+        int e = ub_ctx_add_ta(ctx, *anchors);
+
+        if (e != 0)
+            return e;
+    }
+    return 0;
+}
+
+/* The hold-down of RFC 5011, section 2.4.1. Not "permit-small-holddown:", which is about the times of probes that libunbound would
+ * make in a server: with it, and records that live for less than 20 s, it divides by zero. */
+static int follow_anchors(struct ub_ctx *ctx, const ResolverTrust *trust)
+{
+    char seconds[24];
+    int e;
+
+    if (!trust->followed_files)
+        return 0;
+    (void) snprintf(seconds, sizeof(seconds), "%" PRIu64, trust->hold_down_usec / USEC_PER_SEC);
+    e = ub_ctx_set_option(ctx, "add-holddown:", seconds);
+    for (char *const *file = trust->followed_files; e == 0 && *file; file++)
+        e = ub_ctx_add_ta_autr(ctx, *file);
+    return e;
+}
+
+static int configure(struct ub_ctx *ctx, const DnsConfig *c, const ResolverTrust *trust)
 {
     int e;
 
     e = set_options(ctx, c);
+    if (e == 0)
+        e = add_anchors(ctx, c->trust_anchors);
+    if (e == 0)
+        e = add_anchors(ctx, trust->anchors);
+    if (e == 0)
+        e = follow_anchors(ctx, trust);
+    if (e == 0 && c->forward_tls)
+        e = ub_ctx_set_option(ctx, "tls-cert-bundle:", c->forward_ca_file);
+    if (e == 0)
+        e = set_forwarders(ctx, c);
     if (e != 0)
         return e;
-    for (char **a = c->trust_anchors; a && *a; a++) {
-        e = ub_ctx_add_ta(ctx, *a);
-        if (e != 0)
-            return e;
-    }
-    for (char **server = c->forward; server && *server; server++) {
-        e = ub_ctx_set_fwd(ctx, *server);
-        if (e != 0)
-            return e;
-    }
     for (size_t i = 0; i < c->n_stubs; i++) {
         e = set_stub(ctx, &c->stubs[i]);
         if (e != 0)
@@ -167,7 +213,7 @@ static char *first_complaint(const char *said)
 
 /* As configure(), with what libunbound complained about. It writes that to a stream; afterwards it shall write nowhere: daemons
  * log, libraries do not. */
-static int configure_with_reason(struct ub_ctx *ctx, const DnsConfig *c, char **ret_reason)
+static int configure_with_reason(struct ub_ctx *ctx, const DnsConfig *c, const ResolverTrust *trust, char **ret_reason)
 {
     _cleanup_free_ char *said = NULL;
     size_t size = 0;
@@ -178,7 +224,7 @@ static int configure_with_reason(struct ub_ctx *ctx, const DnsConfig *c, char **
     if (!f)
         return -ENOMEM;
     (void) ub_ctx_debugout(ctx, f);
-    e = configure(ctx, c);
+    e = configure(ctx, c, trust);
     (void) ub_ctx_debugout(ctx, NULL);
     (void) fclose(f);
     if (e == UB_NOMEM)
@@ -193,30 +239,54 @@ static int configure_with_reason(struct ub_ctx *ctx, const DnsConfig *c, char **
     return -EINVAL;
 }
 
-static int collect_zones(Resolver *r, const DnsConfig *c)
+static size_t count(char *const *list)
+{
+    size_t n = 0;
+
+    while (list && list[n])
+        n++;
+    return n;
+}
+
+static int collect_owners(char **zones, size_t *n, char *const *anchors)
+{
+    for (; anchors && *anchors; anchors++) {
+        int r = dns_anchor_owner(*anchors, &zones[*n]);
+
+        if (r < 0)
+            return r;
+        (*n)++;
+    }
+    return 0;
+}
+
+static int collect_zone(char **zones, size_t *n, const char *zone)
+{
+    zones[*n] = strdup(zone);
+    if (!zones[*n])
+        return -ENOMEM;
+    (*n)++;
+    return 0;
+}
+
+static int collect_zones(Resolver *r, const DnsConfig *c, const ResolverTrust *trust)
 {
     size_t n = 0;
     int k;
 
-    for (char **a = c->trust_anchors; a && *a; a++)
-        n++;
-    r->zones = calloc(n + c->n_stubs + 1, sizeof(char *));
+    r->zones = calloc(count(c->trust_anchors) + count(trust->anchors) + count(trust->followed_zones) + c->n_stubs + 1,
+            sizeof(char *));
     if (!r->zones)
         return -ENOMEM;
-    n = 0;
-    for (char **a = c->trust_anchors; a && *a; a++) {
-        k = dns_anchor_owner(*a, &r->zones[n]);
-        if (k < 0)
-            return k;
-        n++;
-    }
-    for (size_t i = 0; i < c->n_stubs; i++)
-        if (c->stubs[i].insecure) {
-            r->zones[n] = strdup(c->stubs[i].zone);
-            if (!r->zones[n++])
-                return -ENOMEM;
-        }
-    return 0;
+    k = collect_owners(r->zones, &n, c->trust_anchors);
+    if (k >= 0)
+        k = collect_owners(r->zones, &n, trust->anchors);
+    for (char *const *zone = trust->followed_zones; k >= 0 && zone && *zone; zone++)
+        k = collect_zone(r->zones, &n, *zone);
+    for (size_t i = 0; k >= 0 && i < c->n_stubs; i++)
+        if (c->stubs[i].insecure)
+            k = collect_zone(r->zones, &n, c->stubs[i].zone);
+    return k;
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -228,7 +298,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
     return 0;
 }
 
-int resolver_new(Resolver **ret, sd_event *event, const DnsConfig *config, char **ret_reason)
+int resolver_new(Resolver **ret, sd_event *event, const DnsConfig *config, const ResolverTrust *trust, char **ret_reason)
 {
     _cleanup_(resolver_unrefp) Resolver *r = NULL;
     int k;
@@ -238,13 +308,13 @@ int resolver_new(Resolver **ret, sd_event *event, const DnsConfig *config, char 
     if (!r)
         return -ENOMEM;
     r->n_ref = 1;
-    k = collect_zones(r, config);
+    k = collect_zones(r, config, trust);
     if (k < 0)
         return k;
     r->ctx = ub_ctx_create();
     if (!r->ctx)
         return -ENOMEM;
-    k = configure_with_reason(r->ctx, config, ret_reason);
+    k = configure_with_reason(r->ctx, config, trust, ret_reason);
     if (k < 0)
         return k;
     if (event) {

@@ -12,9 +12,19 @@
 typedef struct Resolver Resolver;
 typedef struct ResolverQuery ResolverQuery;
 
+/* What is trusted besides the anchors of the configuration's TrustAnchor=. */
+typedef struct ResolverTrust {
+    char *const *anchors; /* zone-file lines, NULL-ended; NULL: none */
+    /* Files of anchors that libunbound follows by RFC 5011 and replaces as it does, one zone each, NULL-ended; NULL: none. It ends
+     * the process when it cannot write one. */
+    char *const *followed_files;
+    char *const *followed_zones; /* of the files, in normal form */
+    uint64_t hold_down_usec;     /* before a new key is trusted */
+} ResolverTrust;
+
 /* Makes a context and has libunbound check its settings. On -EINVAL *ret_reason says what it did not like (malloc'ed). event
  * NULL: only to check a configuration, never to ask. */
-int resolver_new(Resolver **ret, sd_event *event, const DnsConfig *config, char **ret_reason);
+int resolver_new(Resolver **ret, sd_event *event, const DnsConfig *config, const ResolverTrust *trust, char **ret_reason);
 /* Shared by the lookups that use it: a reload makes a new one and the old one goes with its last lookup. */
 Resolver *resolver_ref(Resolver *r);
 Resolver *resolver_unref(Resolver *r);

@@ -52,6 +52,15 @@ static void test_server(void **state)
     assert_false(dns_server_valid("192.0.2.1:53"));
     assert_false(dns_server_valid("ns.example"));
     assert_false(dns_server_valid(""));
+    assert_false(dns_server_valid("192.0.2.1#dns.example"));
+    assert_true(dns_forwarder_valid("192.0.2.1"));
+    assert_true(dns_forwarder_valid("192.0.2.1#dns.example"));
+    assert_true(dns_forwarder_valid("2001:db8::1@853#dns.example"));
+    assert_false(dns_forwarder_valid("192.0.2.1@853#"));
+    assert_false(dns_forwarder_valid("192.0.2.1@853#."));
+    assert_false(dns_forwarder_valid("192.0.2.1@853#a\"b"));
+    assert_false(dns_forwarder_valid("192.0.2.1@853#a#b"));
+    assert_false(dns_forwarder_valid("#dns.example"));
 }
 
 /* ---- files ---- */
@@ -111,6 +120,7 @@ static void test_load(void **state)
     _cleanup_(dns_config_freep) DnsConfig *c = NULL;
 
     assert_int_equal(load("[Dnsd]\nTrustAnchorFile=/anchors/lab\nForward=192.0.2.1 192.0.2.2@5353\nCacheSize=8M\nTimeout=5s\nIPv6=no\n"
+                          "SelfTestBogus=\nSelfTestSecure=.\nTrustAnchorUpdate=no\n"
                           "[Stub Private.Example.]\nServer=10.0.0.1\nInsecure=yes\n"
                           "[Stub inner]\nServer=10.0.0.1@5353\nTrustAnchor=inner. IN DS 1 13 2 " /* of no key, but well formed */
                           "a9df05d88f2703b816fe28a8fe82b11b483f04e5e3307ad3598ab69cc1894316\n",
@@ -121,11 +131,15 @@ static void test_load(void **state)
     assert_int_equal(c->timeout_usec, 5 * USEC_PER_SEC);
     assert_false(c->ipv6);
     assert_int_equal(c->n_stubs, 2);
+    assert_string_equal(c->self_test_secure, "");
+    assert_null(c->self_test_bogus);
+    assert_false(c->trust_anchor_update);
     assert_string_equal(c->stubs[0].zone, "private.example");
     assert_true(c->stubs[0].insecure);
+    assert_non_null(c->file_anchors[0]);
+    assert_null(c->file_anchors[1]);
     assert_non_null(c->trust_anchors[0]);
-    assert_non_null(c->trust_anchors[1]);
-    assert_null(c->trust_anchors[2]);
+    assert_null(c->trust_anchors[1]);
 }
 
 static void test_refused(void **state)
@@ -142,6 +156,14 @@ static void test_refused(void **state)
         {"[Dnsd]\nTrustAnchorFile=\n[Stub lab]\nInsecure=yes\n", "has no Server="},
         {"[Dnsd]\nTrustAnchorFile=\n[Stub other]\nServer=10.0.0.1\nTrustAnchor=" LAB_DS "\n", "of another zone"},
         {"[Dnsd]\nTrustAnchorFile=\n[Stub lab]\nServer=10.0.0.1\nInsecure=yes\nTrustAnchor=" LAB_DS "\n", "both"},
+        {"[Dnsd]\nTrustAnchorFile=\n[Stub lab]\nServer=10.0.0.1#ns.lab\n", "dnsd.conf:4"},
+        {"[Dnsd]\nTrustAnchorFile=\nForwardTLS=yes\n", "without Forward="},
+        {"[Dnsd]\nTrustAnchorFile=\nForwardTLS=yes\nForward=10.0.0.1#a.example 10.0.0.2\nForwardCAFile=/anchors/lab\n",
+            "Forward=10.0.0.2 has no name"},
+        {"[Dnsd]\nTrustAnchorFile=\nForward=10.0.0.1#a.example\n", "in the clear"},
+        {"[Dnsd]\nTrustAnchorFile=\nForwardTLS=yes\nForward=10.0.0.1#a.example\nForwardCAFile=/anchors/none\n", "ca-certificates"},
+        {"[Dnsd]\nTrustAnchorFile=\nSelfTestSecure=a..b\n", "dnsd.conf:3"},
+        {"[Dnsd]\nTrustAnchorFile=\nTrustAnchorHoldDown=0\n", "dnsd.conf:3"},
     };
 
     assert_int_equal(write_file("anchors/bad", "example. IN A 192.0.2.1\n"), 0);
@@ -166,6 +188,9 @@ static void test_libunbound_checks(void **state)
         int result;
     } cases[] = {
         {"[Dnsd]\nTrustAnchorFile=/anchors/lab\n", 0},
+        {"[Dnsd]\nTrustAnchorFile=\nForward=10.0.0.1 10.0.0.2@5353\n", 0},
+        {"[Dnsd]\nTrustAnchorFile=\nForwardTLS=yes\nForward=10.0.0.1@853#dns.example 2001:db8::1#dns.example\n"
+         "ForwardCAFile=/anchors/lab\n", 0},
         {"[Dnsd]\nTrustAnchorFile=\n[Stub test]\nServer=10.0.0.1@53\nInsecure=yes\n", 0},
         {"[Dnsd]\nTrustAnchorFile=\nTrustAnchor=lab. IN DS 1808 13 2 no-hexadecimal-number\n", -EINVAL},
         {"[Dnsd]\nTrustAnchorFile=\nTrustAnchor=lab. IN DS 1808 99 2 " /* nobody knows algorithm 99 */
@@ -179,7 +204,7 @@ static void test_libunbound_checks(void **state)
         _cleanup_free_ char *reason = NULL;
 
         assert_int_equal(load(cases[i].text, &c, &report), 0);
-        assert_int_equal(resolver_new(&resolver, NULL, c, &reason), cases[i].result);
+        assert_int_equal(resolver_new(&resolver, NULL, c, &(const ResolverTrust) {.anchors = c->file_anchors}, &reason), cases[i].result);
         assert_true(!reason == (cases[i].result == 0));
     }
 }

@@ -5,7 +5,7 @@ _posternctl_verbs() {
     case $1 in
         '') echo status queue dns alert cert ca ;;
         queue) echo list show flush ;;
-        dns) echo query ;;
+        dns) echo query status test flush ;;
         alert) echo list ;;
         cert) echo list show create request install add-intermediate import export export-pem pointer assign unassign rename delete forbid-export tlsa ;;
         ca) echo lists list show enable disable import export remove ;;

@@ -87,6 +87,9 @@ const Verb posternctl_verbs[] = {
 
     {"dns", "query", "NAME [TYPE]", "look a name up with its DNSSEC state; TYPE is MX if not given", 1, 2, false, NULL,
             verb_dns_query},
+    {"dns", "status", "", "whom dnsd asks, what it trusts, and whether DNSSEC works", 0, 0, true, NULL, verb_dns_status},
+    {"dns", "test", "", "test now whether DNSSEC works", 0, 0, false, NULL, verb_dns_test},
+    {"dns", "flush", "", "forget all answers that are cached", 0, 0, false, NULL, verb_dns_flush},
 
     {"alert", "list", "", "alerts that are to be mailed or are being counted", 0, 0, true, NULL, verb_alert_list},
 

@@ -14,6 +14,9 @@ int verb_queue_show(Context *context, char *const *arguments);
 int verb_queue_flush(Context *context, char *const *arguments);
 
 int verb_dns_query(Context *context, char *const *arguments);
+int verb_dns_status(Context *context, char *const *arguments);
+int verb_dns_test(Context *context, char *const *arguments);
+int verb_dns_flush(Context *context, char *const *arguments);
 
 int verb_alert_list(Context *context, char *const *arguments);
 
