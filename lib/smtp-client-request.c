@@ -120,6 +120,8 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
         return -EINVAL;
     if (q->want != SMTP_TLS_NO && !q->tls)
         return -EINVAL;
+    if (q->require_tls && q->want < SMTP_TLS_VERIFY)
+        return -EINVAL;
     if (q->want == SMTP_TLS_DANE && (!q->dane_base || q->n_tlsa == 0))
         return -EINVAL;
 

@@ -21,6 +21,7 @@ static const char *const stage_names[] = {
     [SMTP_STAGE_STARTTLS] = "starttls",
     [SMTP_STAGE_HANDSHAKE] = "handshake",
     [SMTP_STAGE_VERIFY] = "verify",
+    [SMTP_STAGE_REQUIRETLS] = "requiretls",
     [SMTP_STAGE_MAIL] = "mail",
     [SMTP_STAGE_RCPT] = "rcpt",
     [SMTP_STAGE_DATA] = "data",
@@ -111,12 +112,22 @@ static bool requires_tls(const SmtpClient *c)
     return c->request.want >= SMTP_TLS_REQUIRED;
 }
 
+/* RFC 8689: only servers that promise the same may have such a message (section 4.2.1). A bounce is not lost for that: where they
+ * do not, it goes without the promise (section 5). */
+static bool lacks_requiretls(const SmtpClient *c)
+{
+    return c->request.require_tls && *c->request.sender && !(c->ehlo.extensions & SMTP_EXTENSION_REQUIRETLS);
+}
+
 static void ehlo_accepted(SmtpClient *c, const SmtpReply *reply)
 {
     bool offered = c->ehlo.extensions & SMTP_EXTENSION_STARTTLS;
 
     if (c->result.tls_used) {
-        enter(c, STEP_MAIL);
+        if (lacks_requiretls(c))
+            end_because(c, SMTP_STAGE_REQUIRETLS, 0, "", true);
+        else
+            enter(c, STEP_MAIL);
         return;
     }
     c->result.tls_offered = offered;
@@ -223,8 +234,8 @@ static int send_mail(SmtpClient *c)
     }
     if (extensions & SMTP_EXTENSION_SIZE)
         (void) snprintf(size, sizeof(size), " SIZE=%" PRIu64, q->message_size);
-    r = stream_printf(c->stream, "MAIL FROM:<%s>%s%s%s\r\n", q->sender, size, q->body_8bit ? " BODY=8BITMIME" : "",
-            q->smtputf8 ? " SMTPUTF8" : "");
+    r = stream_printf(c->stream, "MAIL FROM:<%s>%s%s%s%s\r\n", q->sender, size, q->body_8bit ? " BODY=8BITMIME" : "",
+            q->smtputf8 ? " SMTPUTF8" : "", q->require_tls && extensions & SMTP_EXTENSION_REQUIRETLS ? " REQUIRETLS" : "");
     return r >= 0 && extensions & SMTP_EXTENSION_PIPELINING ? send_recipients(c) : r;
 }
 

@@ -3,7 +3,7 @@
 
 /* One SMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA,
  * QUIT. It decides nothing about security: what must hold is in the request, what was seen is in the result. RFC 5321, 3207,
- * 6152, 6531, 7672. */
+ * 6152, 6531, 7672, 8689. */
 
 #include <openssl/ssl.h>
 #include <systemd/sd-event.h>
@@ -30,6 +30,7 @@ typedef enum SmtpStage { /* where a failure happened */
     SMTP_STAGE_STARTTLS,       /* STARTTLS was answered with other than 220 */
     SMTP_STAGE_HANDSHAKE,
     SMTP_STAGE_VERIFY,         /* handshake fine, peer not authenticated as required */
+    SMTP_STAGE_REQUIRETLS,     /* all that fine, but the server does not offer REQUIRETLS */
     SMTP_STAGE_MAIL,
     SMTP_STAGE_RCPT,
     SMTP_STAGE_DATA,
@@ -52,7 +53,9 @@ typedef struct SmtpRequest {
     const char *const *recipients;
     size_t n_recipients;
     bool body_8bit, smtputf8;
-    bool require_tls; /* after TLS the server has to offer REQUIRETLS, and MAIL carries it (RFC 8689) */
+    /* REQUIRETLS (RFC 8689), with SMTP_TLS_VERIFY or more: under TLS the server has to offer it, but for the null reverse-path,
+     * and MAIL carries it. */
+    bool require_tls;
     int message_fd; /* pread() only: message bytes [offset, offset+size), CRLF lines, not dot-stuffed; stays the caller's, must stay open until done */
     uint64_t message_offset, message_size;
     uint64_t timeout_usec; /* for all up to the final dot, beside the deadlines of RFC 5321 section 4.5.3.2 for each step; 0: those alone. Whoever gives an

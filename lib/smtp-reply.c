@@ -96,6 +96,7 @@ void smtp_ehlo_line(SmtpEhlo *e, const char *text, size_t size)
     } table[] = {
         {"8BITMIME", SMTP_EXTENSION_8BITMIME},
         {"PIPELINING", SMTP_EXTENSION_PIPELINING},
+        {"REQUIRETLS", SMTP_EXTENSION_REQUIRETLS},
         {"SIZE", SMTP_EXTENSION_SIZE},
         {"SMTPUTF8", SMTP_EXTENSION_SMTPUTF8},
         {"STARTTLS", SMTP_EXTENSION_STARTTLS},

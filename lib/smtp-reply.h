@@ -33,9 +33,10 @@ int smtp_reply_line(SmtpReplyParser *p, const char *line, size_t size, const cha
 typedef enum SmtpExtension {
     SMTP_EXTENSION_8BITMIME = 1u << 0,
     SMTP_EXTENSION_PIPELINING = 1u << 1,
-    SMTP_EXTENSION_SIZE = 1u << 2,
-    SMTP_EXTENSION_SMTPUTF8 = 1u << 3,
-    SMTP_EXTENSION_STARTTLS = 1u << 4,
+    SMTP_EXTENSION_REQUIRETLS = 1u << 2,
+    SMTP_EXTENSION_SIZE = 1u << 3,
+    SMTP_EXTENSION_SMTPUTF8 = 1u << 4,
+    SMTP_EXTENSION_STARTTLS = 1u << 5,
 } SmtpExtension;
 
 typedef struct SmtpEhlo {

@@ -561,6 +561,54 @@ static void test_authorities(void **state)
     }
 }
 
+/* REQUIRETLS: no MAIL to a server that does not offer it under TLS, whatever it said in the clear; but for bounces. */
+static void test_require_tls(void **state)
+{
+    static const char *const names[] = {HOST, NULL};
+    static const struct {
+        Line script[14];
+        const char *sender;
+        SmtpStage stage;
+        const char *mail; /* NULL: none */
+    } rows[] = {
+        {{GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO("250-REQUIRETLS\r\n"), REST}, "alice@example.org", SMTP_STAGE_DONE,
+                "MAIL FROM:<alice@example.org> REQUIRETLS\r\n"},
+        {{GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO("250-SIZE\r\n250-requiretls\r\n"), REST}, "alice@example.org", SMTP_STAGE_DONE,
+                "MAIL FROM:<alice@example.org> SIZE=12 REQUIRETLS\r\n"},
+        {{GREET, EHLO("250-STARTTLS\r\n250-REQUIRETLS\r\n"), TLS, EHLO(""), QUIT}, "alice@example.org", SMTP_STAGE_REQUIRETLS, NULL},
+        {{GREET, EHLO("250-REQUIRETLS\r\n"), QUIT}, "alice@example.org", SMTP_STAGE_STARTTLS_OFFER, NULL},
+        {{GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO("250-REQUIRETLS\r\n"), {"MAIL", "550 no\r\n"}, QUIT}, "", SMTP_STAGE_MAIL,
+                "MAIL FROM:<> REQUIRETLS\r\n"},
+        {{GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO(""), {"MAIL", "550 no\r\n"}, QUIT}, "", SMTP_STAGE_MAIL, "MAIL FROM:<>\r\n"},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        X509_STORE *authorities = X509_STORE_new();
+        const char *mail;
+        SmtpRequest q;
+        Fixture *f;
+        void *p;
+
+        assert_int_equal(setup(&p), 0);
+        f = p;
+        assert_int_equal(X509_STORE_add_cert(authorities, f->certificate->x509), 1);
+        q = request(f);
+        q.want = SMTP_TLS_VERIFY;
+        q.authorities = authorities;
+        q.reference = (TlsReference) {.names = names};
+        q.require_tls = true;
+        q.sender = rows[i].sender;
+        run(f, rows[i].script, &q);
+        assert_int_equal(f->result.stage, rows[i].stage);
+        mail = strstr(f->commands, "MAIL");
+        assert_int_equal(mail != NULL, rows[i].mail != NULL);
+        if (mail && strncmp(mail, rows[i].mail, strlen(rows[i].mail)) != 0)
+            fail_msg("row %zu: %s", i, mail);
+        assert_int_equal(teardown(&p), 0);
+        X509_STORE_free(authorities);
+    }
+}
+
 /* What the server offered in the clear does not count any more (RFC 3207, section 4.2). */
 static void test_offers_in_the_clear_are_forgotten(void **state)
 {
@@ -627,6 +675,10 @@ static void test_bad_requests(void **state)
     q.want = SMTP_TLS_DANE;
     assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
     q = request(f);
+    q.require_tls = true;
+    q.want = SMTP_TLS_REQUIRED;
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
+    q = request(f);
     q.tls = NULL;
     assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
     close_fdp(&fds[0]);
@@ -670,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         client_test(test_dane),
         cmocka_unit_test(test_authorities),
+        cmocka_unit_test(test_require_tls),
         client_test(test_offers_in_the_clear_are_forgotten),
         client_test(test_many_recipients),
         client_test(test_answers_ahead),

@@ -121,6 +121,8 @@ static void test_ehlo(void **state)
     } table[] = {
         {"PIPELINING", SMTP_EXTENSION_PIPELINING, 0},
         {"pipelining", SMTP_EXTENSION_PIPELINING, 0},
+        {"REQUIRETLS", SMTP_EXTENSION_REQUIRETLS, 0},
+        {"NOREQUIRETLS", 0, 0},
         {"STARTTLS", SMTP_EXTENSION_STARTTLS, 0},
         {"STARTTLS ", SMTP_EXTENSION_STARTTLS, 0},
         {"XSTARTTLS", 0, 0},
