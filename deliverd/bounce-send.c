@@ -88,6 +88,9 @@ static int insert(BounceJob *b)
     e->sender = strdup("");
     e->protocol = strdup("bounce");
     e->smtputf8 = b->message->envelope->smtputf8;
+    /* RFC 8689, section 5: the header it returns is to be protected like the message. */
+    if (b->message->envelope->tls == MESSAGE_TLS_REQUIRED)
+        e->tls = MESSAGE_TLS_REQUIRED;
     if (!e->sender || !e->protocol)
         return -ENOMEM;
     r = envelope_add_recipient(e, bounce.sender);

@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "destination.h"
+#include "message-tls.h"
 #include "resolve.h"
 #include "smtp-client.h"
 #include "sts-policy.h"
@@ -33,13 +34,6 @@ typedef enum FailureKind {
     FAILURE_DANE, /* authentication by DANE was needed and failed, or could not be looked up */
 } FailureKind;
 const char *failure_kind_to_string(FailureKind k);
-
-/* What the message itself wants of TLS (RFC 8689). */
-typedef enum MessageTls {
-    MESSAGE_TLS_DEFAULT,
-    MESSAGE_TLS_REQUIRED, /* REQUIRETLS: only to verified hosts that promise the same */
-    MESSAGE_TLS_OPTIONAL, /* TLS-Required: No. Rather delivered than secured: what the destination asks for does not hold */
-} MessageTls;
 
 /* ---- MX ---- */
 typedef enum MxOutcome {
@@ -162,6 +156,11 @@ typedef struct Verdict {
 /* want is what this attempt was made with (not plan->want after NEXT_CLEAR). pending: a recipient without a final answer is
  * left. */
 Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending);
+
+/* REQUIRETLS (RFC 8689, section 4.2.1): the enhanced code with which a message goes back to its sender that this host cannot have
+ * for what it asks for, and could not tomorrow. NULL: it does not ask, or the host failed for a reason that may pass. When
+ * plan->skip, what was seen does not count. */
+const char *decision_unmet(const HostPlan *plan, SmtpStage stage, int code);
 
 /* What a recipient's reply and the deciding reply of the attempt mean for it. */
 typedef enum RecipientVerdict {

@@ -133,6 +133,8 @@ static int method_get_message(sd_bus_message *m, void *userdata, sd_bus_error *e
     if (r < 0)
         return r;
     r = append_destinations(reply, message);
+    if (r >= 0)
+        r = sd_bus_message_append(reply, "s", message_tls_to_string(message->envelope->tls));
     return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
@@ -209,7 +211,8 @@ static const sd_bus_vtable public_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("ListMessages", SD_BUS_ARGS("s", after), SD_BUS_RESULT("a(sttsu)", messages), method_list_messages,
             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetMessage", SD_BUS_ARGS("s", id),
-            SD_BUS_RESULT("t", arrival_usec, "t", size, "s", sender, "a(ss)", recipients, "a(suts)", destinations),
+            SD_BUS_RESULT("t", arrival_usec, "t", size, "s", sender, "a(ss)", recipients, "a(suts)", destinations,
+                    "s", tls),
             method_get_message, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", deliveries), method_flush, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("FlushDestination", SD_BUS_ARGS("s", domain), SD_BUS_RESULT("u", deliveries),

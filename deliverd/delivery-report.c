@@ -19,6 +19,12 @@ static void describe_recipients(char *buffer, size_t size, const char *first, si
         (void) snprintf(buffer, size, "<%s>", first);
 }
 
+/* NULL: it did not say. */
+static const char *message_tls(const QueueMessage *m)
+{
+    return m->envelope->tls == MESSAGE_TLS_DEFAULT ? NULL : message_tls_to_string(m->envelope->tls);
+}
+
 static void report_delivered(const Delivery *d, const RunAttempt *a)
 {
     const QueueMessage *m = d->mail->message;
@@ -38,6 +44,7 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
         {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_MESSAGE_TLS", message_tls(m)},
         {"POSTERN_PEER", a->peer},
         {"POSTERN_RECIPIENTS", count},
         {"POSTERN_STS", a->plan->sts != STS_MODE_NONE ? sts_mode_to_string(a->plan->sts) : NULL},
@@ -69,6 +76,7 @@ static void report_failed_host(const Delivery *d, const char *peer, const char *
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
         {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_MESSAGE_TLS", message_tls(m)},
         {"POSTERN_PEER", peer},
         {"POSTERN_TLS_WANTED", wanted},
         {"POSTERN_TLS_RESULT", "none"},
@@ -131,6 +139,7 @@ void report_deferred(const Delivery *d, const RunResult *result, uint64_t next_u
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
         {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_MESSAGE_TLS", message_tls(m)},
         {"POSTERN_PEER", result->peer},
         {"POSTERN_ATTEMPTS", attempts},
         {"POSTERN_NEXT_ATTEMPT_USEC", next},
@@ -160,6 +169,7 @@ void report_failed(const Delivery *d, const RunRecipient *recipients, const size
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
         {"POSTERN_DESTINATION", d->domain},
+        {"POSTERN_MESSAGE_TLS", message_tls(m)},
         {"POSTERN_PEER", first->remote},
         {"POSTERN_RECIPIENTS", count},
         {"POSTERN_REASON", first->text},

@@ -38,6 +38,8 @@ struct DeliveryRun {
     SmtpRequest smtp;
     AttemptCall *call;
 
+    size_t n_unmet;        /* hosts that cannot have the message as it asks for REQUIRETLS … */
+    const char *unmet;     /* … and the enhanced code for that; static */
     unsigned kinds;        /* mask of the FailureKinds of all hosts */
     bool without_address;  /* every host so far certainly has no address */
     FailureKind worst;
@@ -133,6 +135,23 @@ static void fail_all(DeliveryRun *r, const char *enhanced, const char *reason)
         if (r->recipients[i].verdict == VERDICT_PENDING)
             decide(r, r->recipients + i, VERDICT_FAILED, 0, text, NULL);
     finish(r, false);
+}
+
+/* Whether the host, which is done with, failed for what the message asks for. */
+static void note_unmet(DeliveryRun *r, const char *enhanced)
+{
+    if (!enhanced)
+        return;
+    r->n_unmet++;
+    /* 5.7.30 says more: TLS was as good as it has to be. */
+    if (!r->unmet || strcmp(enhanced, r->unmet) > 0)
+        r->unmet = enhanced;
+}
+
+/* RFC 8689, section 4.2.1: no host can have the message, so its sender is told. A bounce has none, and may as well wait. */
+static bool is_unmet(const DeliveryRun *r)
+{
+    return r->n_unmet > 0 && r->n_unmet == r->mx->n_hosts && *r->request.sender;
 }
 
 /* ---- one connection ---- */
@@ -248,6 +267,7 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
         if (verdict.next != NEXT_CLEAR)
             note_failure(r, verdict.kind, "%s: %s", r->peer ?: host_name(r), reason ?: "out of memory");
     }
+    note_unmet(r, decision_unmet(&r->plan, result->stage, result->reply.code));
     attempt = (RunAttempt) {
         .peer = r->peer ?: "",
         .plan = &r->plan,
@@ -352,6 +372,7 @@ static void plan_host(DeliveryRun *r, const char *base)
         note_failure(r, r->plan.kind, "%s: %s", host_name(r), r->plan.reason);
         if (r->ops.skipped && (r->host < r->mx->n_hosts || r->plan.kind < r->worst))
             r->ops.skipped(host_name(r), &r->plan, r->userdata);
+        note_unmet(r, decision_unmet(&r->plan, SMTP_STAGE_CONNECT, 0));
         next_host(r);
         return;
     }
@@ -443,6 +464,8 @@ static void next_host(DeliveryRun *r)
     if (r->host >= r->mx->n_hosts) {
         if (r->mx->implicit && r->without_address)
             fail_all(r, "5.4.4", r->addresses.reason);
+        else if (is_unmet(r))
+            fail_all(r, r->unmet, r->reason ?: "REQUIRETLS support required");
         else
             finish(r, false);
         return;

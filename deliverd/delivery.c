@@ -303,6 +303,7 @@ static int prepare(Delivery *d)
     request = (RunRequest) {
         .domain = d->domain,
         .policy = destination_policy(&d->conf->destinations, d->domain),
+        .message_tls = m->envelope->tls,
         .skip_loopback = d->conf->skip_loopback,
         .helo = d->conf->host_name,
         .sender = m->envelope->sender,

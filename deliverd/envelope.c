@@ -82,6 +82,8 @@ static void print_envelope(FILE *f, const Envelope *e)
 {
     fprintf(f, ENVELOPE_MAGIC "arrival %" PRIu64 "\nbody %s\nsmtputf8 %s\n", e->arrival_usec,
             e->body_8bit ? "8BITMIME" : "7BIT", e->smtputf8 ? "yes" : "no");
+    if (e->tls != MESSAGE_TLS_DEFAULT)
+        fprintf(f, "tls %s\n", message_tls_to_string(e->tls));
     print_optional(f, "peer", e->peer);
     print_optional(f, "helo", e->helo);
     print_optional(f, "session", e->session);
@@ -198,6 +200,8 @@ static int envelope_parse_line(Envelope *e, const char *key, const char *value)
         return set_string(&e->session, value);
     if (streq(key, "protocol"))
         return set_string(&e->protocol, value);
+    if (streq(key, "tls"))
+        return message_tls_from_string(value, &e->tls);
     if (streq(key, "body"))
         e->body_8bit = streq(value, "8BITMIME");
     else if (streq(key, "smtputf8"))

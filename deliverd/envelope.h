@@ -8,6 +8,7 @@
  *     arrival 1764000000000000
  *     body 8BITMIME
  *     smtputf8 yes
+ *     tls required
  *     peer [192.0.2.1]:4711
  *     helo client.example
  *     session 0123abcd
@@ -24,6 +25,7 @@
 #include <stdint.h>
 
 #include "cleanup.h"
+#include "message-tls.h"
 
 #define ENVELOPE_RECIPIENTS_MAX 1000
 #define ENVELOPE_FOOTER_SIZE 57
@@ -39,6 +41,7 @@ typedef struct Envelope {
     size_t n_recipients;
     bool body_8bit;
     bool smtputf8;
+    MessageTls tls;
     char *peer, *helo, *session, *protocol; /* for logs; NULL when not known */
 } Envelope;
 

@@ -102,6 +102,7 @@ static int read_text(sd_bus_message *m, char **field)
 static int read_option(sd_bus_message *m, const char *key, Envelope *e)
 {
     _cleanup_free_ char *body = NULL;
+    const char *tls;
     int r, yes;
 
     if (streq(key, "peer"))
@@ -121,6 +122,10 @@ static int read_option(sd_bus_message *m, const char *key, Envelope *e)
         r = sd_bus_message_read(m, "v", "b", &yes);
         e->smtputf8 = r >= 0 && yes;
         return r;
+    }
+    if (streq(key, "tls")) {
+        r = sd_bus_message_read(m, "v", "s", &tls);
+        return r < 0 ? r : message_tls_from_string(tls, &e->tls);
     }
     /* Options of later versions are passed over. */
     return sd_bus_message_skip(m, "v");

@@ -35,6 +35,7 @@ typedef struct End { /* how a connection ends, by address and TLS */
 typedef struct World {
     const Name *names;
     const End *ends;
+    const char *sender; /* NULL: one that is not empty */
     char trace[2000];
 
     /* What waits to be told; a run asks for at most two things at a time. */
@@ -263,7 +264,7 @@ static void walk_with(World *w, const RunOps *with, const char *domain, const De
         .policy = *policy,
         .message_tls = message_tls,
         .helo = "gw.example.org",
-        .sender = "s@example.org",
+        .sender = w->sender ?: "s@example.org",
         .recipients = recipients,
         .n_recipients = n_recipients,
     };
@@ -562,6 +563,67 @@ static void test_policy_given_up(void **state)
     assert_false(w.finished);
 }
 
+/* ---- REQUIRETLS ---- */
+static const End no_promise[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_REQUIRETLS, 0, {}}, {"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_REQUIRETLS, 0, {}}, {}};
+static const End no_promise_first[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_REQUIRETLS, 0, {}}, {}};
+static const End no_promise_and_down[] = {{ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_REQUIRETLS, 0, {}}, {"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_CONNECT, 0, {}}, {}};
+static const End not_verified_and_no_promise[] = {
+    {ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_VERIFY, 0, {}}, {"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_REQUIRETLS, 0, {}}, {}};
+static const End not_verified[] = {{ADDRESS, SMTP_TLS_VERIFY, SMTP_STAGE_VERIFY, 0, {}}, {}};
+static const Name dane_two_addresses[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"},
+    {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"},
+    {"aaaa:mx.example.com", DNSSEC_SECURE, 0, "2001:db8::1"},
+    {"tlsa:_25._tcp.mx.example.com", DNSSEC_SECURE, 0, "tlsa"},
+    {}};
+static const End v6_down_no_promise[] = {
+    {"2001:db8::1", SMTP_TLS_DANE, SMTP_STAGE_CONNECT, 0, {}}, {ADDRESS, SMTP_TLS_DANE, SMTP_STAGE_REQUIRETLS, 0, {}}, {}};
+static const Name tlsa_bogus[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"},
+    {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"},
+    {"tlsa:_25._tcp.mx.example.com", DNSSEC_BOGUS, 0, NULL},
+    {}};
+static const Name no_tlsa[] = {
+    {"mx:example.com", DNSSEC_SECURE, 0, "10 mx.example.com"}, {"a:mx.example.com", DNSSEC_SECURE, 0, "192.0.2.1"}, {}};
+
+static const struct {
+    const char *name;
+    const Name *names;
+    const End *ends;
+    const char *sender;
+    RecipientVerdict verdict;
+    const char *text; /* how it begins, when it failed */
+} require_tls_rows[] = {
+    {"all as it should be", dane_both, NULL, NULL, VERDICT_DELIVERED, NULL},
+    {"the second host offers it", dane_both, no_promise_first, NULL, VERDICT_DELIVERED, NULL},
+    {"no host offers it", dane_both, no_promise, NULL, VERDICT_FAILED, "5.7.30 mx2.example.com[192.0.2.2]:25: the message may go only to"},
+    {"one does not offer it, the other is down", dane_both, no_promise_and_down, NULL, VERDICT_PENDING, NULL},
+    {"one is not verified, one does not offer it", dane_both, not_verified_and_no_promise, NULL, VERDICT_FAILED, "5.7.30 "},
+    {"one of its addresses is down", dane_two_addresses, v6_down_no_promise, NULL, VERDICT_FAILED, "5.7.30 "},
+    {"not verified", no_tlsa, not_verified, NULL, VERDICT_FAILED, "5.7.10 mx.example.com[192.0.2.1]:25: certificate not verified"},
+    {"not known for sure", plain, NULL, NULL, VERDICT_FAILED, "5.7.10 mx.example.com: "},
+    {"TLSA of one cannot be told", tlsa_error, NULL, NULL, VERDICT_DELIVERED, NULL},
+    {"TLSA cannot be told", tlsa_bogus, NULL, NULL, VERDICT_PENDING, NULL},
+    {"MX cannot be told", mx_bogus, NULL, NULL, VERDICT_PENDING, NULL},
+    {"a bounce waits", dane_both, not_verified_and_no_promise, "", VERDICT_PENDING, NULL},
+};
+
+static void test_combined_2_require_tls(void **state)
+{
+    for (size_t i = 0; i < ELEMENTSOF(require_tls_rows); i++) {
+        World w = {.names = require_tls_rows[i].names, .ends = require_tls_rows[i].ends, .sender = require_tls_rows[i].sender};
+        const DestinationPolicy policy = DEFAULT;
+
+        print_message("row %s\n", require_tls_rows[i].name);
+        walk_with(&w, &ops, "example.com", &policy, MESSAGE_TLS_REQUIRED, 1);
+        assert_int_equal(w.verdicts[0], require_tls_rows[i].verdict);
+        assert_null(strstr(w.trace, "/none/"));
+        assert_null(strstr(w.trace, "/may/"));
+        if (require_tls_rows[i].text && strncmp(w.text, require_tls_rows[i].text, strlen(require_tls_rows[i].text)) != 0)
+            fail_msg("%s", w.text);
+    }
+}
+
 /* Each recipient gets its own end; only what is pending goes to the next host. */
 static void test_recipients(void **state)
 {
@@ -629,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_sts_21_route_and_literals),
         cmocka_unit_test(test_other_sts_walks),
         cmocka_unit_test(test_policy_given_up),
+        cmocka_unit_test(test_combined_2_require_tls),
         cmocka_unit_test(test_recipients),
         cmocka_unit_test(test_worker_died),
         cmocka_unit_test(test_reasons),

@@ -64,11 +64,53 @@ static void test_round_trip(void **state)
     assert_int_equal(f->arrival_usec, e->arrival_usec);
     assert_true(f->body_8bit);
     assert_false(f->smtputf8);
+    assert_int_equal(f->tls, MESSAGE_TLS_DEFAULT);
+    /* So a version that knows nothing of it reads what it can deal with, and this one what that one wrote. */
+    assert_null(strstr(text, "\ntls "));
     assert_string_equal(f->sender, "alice@example.org");
     assert_string_equal(f->peer, "192.0.2.1:4711");
     assert_null(f->session);
     assert_int_equal(f->n_recipients, 2);
     assert_string_equal(f->recipients[1], "\"c d\"@example.com");
+}
+
+static void test_tls(void **state)
+{
+    _cleanup_(envelope_freep) Envelope *e = example();
+
+    for (MessageTls tls = MESSAGE_TLS_DEFAULT; tls <= MESSAGE_TLS_OPTIONAL; tls++) {
+        _cleanup_(envelope_freep) Envelope *f = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+
+        e->tls = tls;
+        assert_int_equal(envelope_format(e, strlen(MESSAGE), &text, &size), 0);
+        assert_int_equal(read_back(text, size, &f), 0);
+        assert_int_equal(f->tls, tls);
+    }
+}
+
+/* What is not understood must not be delivered as if nothing had been asked for. */
+static void test_unknown_tls(void **state)
+{
+    _cleanup_(envelope_freep) Envelope *e = example(), *f = NULL;
+    _cleanup_free_ char *text = NULL;
+    EnvelopeFooter footer = {};
+    char forged[512], summed[64];
+    size_t size;
+
+    e->tls = MESSAGE_TLS_REQUIRED;
+    assert_int_equal(envelope_format(e, 0, &text, &size), 0);
+    assert_int_equal(envelope_parse_footer(text + size - ENVELOPE_FOOTER_SIZE, size, &footer), 0);
+    (void) snprintf(forged, sizeof(forged), "%.*s", (int) footer.size, text);
+    memcpy(strstr(forged, "\ntls required"), "\ntls perhaps!", 13);
+    (void) snprintf(summed, sizeof(summed), "%.*s", 48, text + footer.size);
+    footer.checksum = crc32c(crc32c(0, forged, footer.size), summed, 48);
+    assert_int_equal(envelope_parse(forged, &footer, &f), -EBADMSG);
+    memcpy(strstr(forged, "\ntls perhaps!"), "\ntls optional", 13);
+    footer.checksum = crc32c(crc32c(0, forged, footer.size), summed, 48);
+    assert_int_equal(envelope_parse(forged, &footer, &f), 0);
+    assert_int_equal(f->tls, MESSAGE_TLS_OPTIONAL);
 }
 
 static void test_null_sender(void **state)
@@ -155,6 +197,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_unknown_tls),
         cmocka_unit_test(test_null_sender),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_damage),

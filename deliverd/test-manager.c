@@ -182,10 +182,12 @@ static void on_inserted(int error, void *userdata)
 }
 
 /* As if smtpd had committed it. */
-static void submit(Fixture *f, const char *text, const char *sender, const char *const *recipients)
+static void submit_tls(Fixture *f, const char *text, const char *sender, const char *const *recipients, MessageTls tls)
 {
     Envelope *e = calloc(1, sizeof(*e));
     int result = 1;
+
+    e->tls = tls;
 
     e->arrival_usec = manager_now();
     e->sender = strdup(sender);
@@ -195,6 +197,11 @@ static void submit(Fixture *f, const char *text, const char *sender, const char 
     while (result == 1)
         assert_true(sd_event_run(f->m->event, UINT64_MAX) >= 0);
     assert_int_equal(result, 0);
+}
+
+static void submit(Fixture *f, const char *text, const char *sender, const char *const *recipients)
+{
+    submit_tls(f, text, sender, recipients, MESSAGE_TLS_DEFAULT);
 }
 
 static int wait_until(Fixture *f, bool (*condition)(Fixture *f))
@@ -288,6 +295,46 @@ static void test_bounced(void **state)
     assert_int_equal(count_files(f, "Subject: three"), 0);
 }
 
+static bool keep_committed(QueueMessage *m, void *userdata)
+{
+    if (m->status == QUEUE_COMMITTED)
+        *(const QueueMessage **) userdata = m;
+    return true;
+}
+
+static const Envelope *only_envelope(Fixture *f)
+{
+    const QueueMessage *m = NULL;
+
+    queue_foreach(f->m->queue, keep_committed, &m);
+    assert_non_null(m);
+    return m->envelope;
+}
+
+/* The destination is without TLS, so the message goes back at once; what goes back is protected alike, and waits. */
+static void test_combined_2_require_tls(void **state)
+{
+    Fixture *f = *state;
+
+    submit_tls(f, "Subject: required\r\n\r\nsecret\r\n", "alice@example.org", LIST("bob@example.com"), MESSAGE_TLS_REQUIRED);
+    assert_int_equal(wait_until(f, deferred), 0);
+    assert_int_equal(f->m->n_bounced, 1);
+    assert_int_equal(count_files(f, "Subject: required"), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(queue_count(f->m->queue, QUEUE_COMMITTED), 1);
+        assert_string_equal(only_envelope(f)->sender, "");
+        assert_string_equal(only_envelope(f)->recipients[0], "alice@example.org");
+        assert_int_equal(only_envelope(f)->tls, MESSAGE_TLS_REQUIRED);
+        stop_manager(f);
+        start_manager(f);
+        assert_int_equal(wait_until(f, scanned_one), 0);
+    }
+
+    submit_tls(f, "Subject: optional\r\n\r\n", "alice@example.org", LIST("bob@example.com"), MESSAGE_TLS_OPTIONAL);
+    while (count_files(f, "Subject: optional") == 0)
+        assert_true(sd_event_run(f->m->event, USEC_PER_SEC / 10) >= 0);
+}
+
 static void test_deferred(void **state)
 {
     Fixture *f = *state;
@@ -352,6 +399,7 @@ int main(int argc, char *argv[])
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_delivered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_combined_2_require_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deferred, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_returns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lifetime, set_up, tear_down),

@@ -48,6 +48,7 @@ static const Row rows[] = {
     {"47 DANE: refused", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_STARTTLS, 554, true, NEXT_HOST, FAILURE_DANE},
     {"47 DANE: handshake fails or stalls", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_HANDSHAKE, 0, true, NEXT_HOST, FAILURE_DANE},
     {"48 DANE: authentication fails", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_VERIFY, 0, true, NEXT_HOST, FAILURE_DANE},
+    {"REQUIRETLS not offered", SMTP_TLS_DANE, FALLBACK_ALWAYS, SMTP_STAGE_REQUIRETLS, 0, true, NEXT_HOST, FAILURE_TLS},
     {"in the clear after a fallback", SMTP_TLS_NO, FALLBACK_ALWAYS, SMTP_STAGE_EHLO, 502, true, NEXT_HOST, FAILURE_SMTP},
     {"MAIL 451", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_MAIL, 451, true, NEXT_HOST, FAILURE_SMTP},
     {"MAIL 550", SMTP_TLS_IF_OFFERED, FALLBACK_ALWAYS, SMTP_STAGE_MAIL, 550, false, NEXT_END, FAILURE_SMTP},
@@ -117,6 +118,44 @@ static void test_sts_19_failure(void **state)
     }
 }
 
+/* RFC 8689, section 4.2.1: what a server is goes back to the sender, what may pass does not; and only if the message asks. */
+static void test_combined_2_unmet(void **state)
+{
+    static const struct {
+        SmtpStage stage;
+        int code;
+        const char *enhanced;
+    } cases[] = {
+        {SMTP_STAGE_CONNECT, 0, NULL},
+        {SMTP_STAGE_GREETING, 554, NULL},
+        {SMTP_STAGE_EHLO, 421, NULL},
+        {SMTP_STAGE_STARTTLS_OFFER, 0, "5.7.10"},
+        {SMTP_STAGE_STARTTLS_OFFER, 502, "5.7.10"},
+        {SMTP_STAGE_STARTTLS, 454, NULL},
+        {SMTP_STAGE_STARTTLS, 554, "5.7.10"},
+        {SMTP_STAGE_STARTTLS, 0, NULL},
+        {SMTP_STAGE_HANDSHAKE, 0, NULL},
+        {SMTP_STAGE_VERIFY, 0, "5.7.10"},
+        {SMTP_STAGE_REQUIRETLS, 0, "5.7.30"},
+        {SMTP_STAGE_MAIL, 550, NULL},
+        {SMTP_STAGE_FINAL, 0, NULL},
+        {SMTP_STAGE_DONE, 250, NULL},
+    };
+    const HostPlan asked = {.want = SMTP_TLS_VERIFY, .require_tls = true}, not_asked = {.want = SMTP_TLS_VERIFY},
+                   skipped = {.skip = true, .kind = FAILURE_TLS, .require_tls = true}, skipped_else = {.skip = true, .kind = FAILURE_DANE};
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        const char *enhanced = decision_unmet(&asked, cases[i].stage, cases[i].code);
+
+        assert_int_equal(enhanced != NULL, cases[i].enhanced != NULL);
+        if (enhanced)
+            assert_string_equal(enhanced, cases[i].enhanced);
+        assert_null(decision_unmet(&not_asked, cases[i].stage, cases[i].code));
+    }
+    assert_string_equal(decision_unmet(&skipped, SMTP_STAGE_CONNECT, 0), "5.7.10");
+    assert_null(decision_unmet(&skipped_else, SMTP_STAGE_CONNECT, 0));
+}
+
 static void test_recipient(void **state)
 {
     const struct {
@@ -139,6 +178,7 @@ static void test_recipient(void **state)
         {SMTP_STAGE_EHLO, 502, 0, VERDICT_PENDING},
         {SMTP_STAGE_STARTTLS, 554, 0, VERDICT_PENDING},
         {SMTP_STAGE_VERIFY, 0, 0, VERDICT_PENDING},
+        {SMTP_STAGE_REQUIRETLS, 0, 0, VERDICT_PENDING},
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++)
@@ -178,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_other_verdicts),
         cmocka_unit_test(test_dane_47_never_clear),
         cmocka_unit_test(test_sts_19_failure),
+        cmocka_unit_test(test_combined_2_unmet),
         cmocka_unit_test(test_recipient),
         cmocka_unit_test(test_describe),
     };

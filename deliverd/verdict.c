@@ -28,6 +28,8 @@ Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallba
     case SMTP_STAGE_STARTTLS_OFFER:
     case SMTP_STAGE_VERIFY:
         return (Verdict) {NEXT_HOST, tls};
+    case SMTP_STAGE_REQUIRETLS:
+        return (Verdict) {NEXT_HOST, FAILURE_TLS};
     case SMTP_STAGE_STARTTLS:
     case SMTP_STAGE_HANDSHAKE:
         return (Verdict) {falls_back(want, fallback, stage) ? NEXT_CLEAR : NEXT_HOST, tls};
@@ -44,6 +46,27 @@ Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallba
         return (Verdict) {pending ? NEXT_HOST : NEXT_END, pending ? FAILURE_SMTP : FAILURE_NONE};
     }
     return (Verdict) {NEXT_DEFER, FAILURE_SMTP};
+}
+
+const char *decision_unmet(const HostPlan *plan, SmtpStage stage, int code)
+{
+    static const char no_tls[] = "5.7.10", no_promise[] = "5.7.30";
+
+    if (!plan->require_tls)
+        return NULL;
+    if (plan->skip)
+        return no_tls;
+    switch (stage) {
+    case SMTP_STAGE_REQUIRETLS:
+        return no_promise;
+    case SMTP_STAGE_STARTTLS_OFFER:
+    case SMTP_STAGE_VERIFY:
+        return no_tls;
+    case SMTP_STAGE_STARTTLS:
+        return code / 100 == 5 ? no_tls : NULL;
+    default:
+        return NULL;
+    }
 }
 
 RecipientVerdict decision_recipient(SmtpStage stage, int stage_code, int recipient_code)
@@ -91,6 +114,9 @@ char *decision_describe(SmtpStage stage, const SmtpReply *reply, const char *tls
         break;
     case SMTP_STAGE_VERIFY:
         n = asprintf(&s, "certificate not verified: %s", *tls_reason ? tls_reason : said);
+        break;
+    case SMTP_STAGE_REQUIRETLS:
+        n = asprintf(&s, "the message may go only to servers that offer REQUIRETLS, and this one does not");
         break;
     case SMTP_STAGE_MAIL:
         n = asprintf(&s, replied ? "sender refused: %s" : "connection lost in MAIL: %s", said);

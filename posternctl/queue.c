@@ -95,6 +95,7 @@ static const TableColumn message_columns[] = {
     {"Arrival", "ArrivalUSec"},
     {"Size", "SizeBytes"},
     {"Sender", "Sender"},
+    {"TLS", "Tls"},
 };
 
 static const TableColumn recipient_columns[] = {
@@ -173,7 +174,7 @@ static int read_destinations(sd_bus_message *m, Table *t)
 static int read_message(sd_bus_message *m, const char *id, Message *message)
 {
     uint64_t arrival_usec, size;
-    const char *sender;
+    const char *sender, *tls;
     int r;
 
     r = sd_bus_message_read(m, "tts", &arrival_usec, &size, &sender);
@@ -184,7 +185,14 @@ static int read_message(sd_bus_message *m, const char *id, Message *message)
     table_add_size(message->message, size);
     add_sender(message->message, sender);
     r = read_recipients(m, message->recipients);
-    return r < 0 ? r : read_destinations(m, message->destinations);
+    if (r >= 0)
+        r = read_destinations(m, message->destinations);
+    if (r >= 0)
+        r = sd_bus_message_read(m, "s", &tls);
+    if (r < 0)
+        return r;
+    table_add_text(message->message, tls);
+    return 0;
 }
 
 static int message_to_json(const Message *m, json_object **ret)
