@@ -384,6 +384,8 @@ static int build_commit(sd_bus_message *m, void *userdata)
     if (r >= 0)
         r = sd_bus_message_append(m, "{sv}", "smtputf8", "b", e->smtputf8);
     if (r >= 0)
+        r = append_option(m, "tls", e->tls);
+    if (r >= 0)
         r = append_option(m, "peer", e->peer);
     if (r >= 0)
         r = append_option(m, "helo", e->helo);

@@ -53,6 +53,7 @@ typedef struct MessageEnvelope {
     size_t n_recipients;
     SmtpBody body;
     bool smtputf8;
+    const char *tls; /* "required" (REQUIRETLS), "optional" (TLS-Required: No), NULL: the sender did not say */
     const char *peer, *helo, *session, *protocol; /* facts for logs and bounces */
 } MessageEnvelope;
 

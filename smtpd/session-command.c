@@ -44,11 +44,13 @@ static void command_ehlo(Session *s, SmtpCommand *c)
             "250-PIPELINING\r\n"
             "250-SIZE %" PRIu64 "\r\n"
             "%s"
+            "%s"
             "250-8BITMIME\r\n"
             "250-ENHANCEDSTATUSCODES\r\n"
             "250 SMTPUTF8",
             s->conf->host_name, s->flow->max_message_size,
-            s->flow->tls != MAIL_FLOW_TLS_NO && !s->encrypted ? "250-STARTTLS\r\n" : "");
+            s->flow->tls != MAIL_FLOW_TLS_NO && !s->encrypted ? "250-STARTTLS\r\n" : "",
+            s->encrypted ? "250-REQUIRETLS\r\n" : "");
     session_reply(s, text);
 }
 
@@ -104,9 +106,15 @@ static void command_mail(Session *s, SmtpCommand *c)
         session_refuse(s, DOES_NOT_FIT);
         return;
     }
+    /* RFC 8689, section 2: only a session under TLS may carry the promise on, and only there it was offered. */
+    if (c->require_tls && !s->encrypted) {
+        session_refuse(s, "530 5.7.10 REQUIRETLS is for sessions under TLS");
+        return;
+    }
     t->sender = TAKE_PTR(c->extended);
     t->body = c->body;
     t->smtputf8 = c->smtputf8;
+    t->require_tls = c->require_tls;
     s->stage = STAGE_SENDER;
     session_reply(s, "250 2.1.0 Ok");
 }

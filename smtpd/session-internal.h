@@ -10,6 +10,7 @@
 #include "session-rules.h"
 #include "session.h"
 #include "stream.h"
+#include "tls-required.h"
 #include "tls.h"
 
 typedef enum SessionState {
@@ -28,9 +29,11 @@ typedef struct Transaction {
     size_t n_recipients, n_allocated;
     SmtpBody body;
     bool smtputf8;
+    bool require_tls;
     MessageRequest *request; /* SESSION_OPENING */
     MessageSink *sink;       /* from then on */
     DataReader reader;
+    TlsRequired tls_required; /* what the header says */
     char *received;       /* Received field, until it is written */
     const char *refusal;  /* what is wrong with the message; the rest of it is read and dropped */
     MessageEnvelope envelope;

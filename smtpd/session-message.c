@@ -70,6 +70,7 @@ static void receive_begin(Session *s, MessageSink *sink)
 
     t->sink = sink;
     t->reader = DATA_READER_INIT;
+    t->tls_required = TLS_REQUIRED_INIT;
     r = make_received(s, &t->received);
     if (r < 0) {
         t->sink = message_sink_free(t->sink);
@@ -122,12 +123,12 @@ void session_begin_data(Session *s)
     stream_pause(s->stream, true);
 }
 
-static void log_received(Session *s, const char *protocol)
+static void log_received(Session *s)
 {
     const Transaction *t = &s->transaction;
     _cleanup_free_ char *client = session_client_text(s);
     const char *id = message_sink_id(t->sink);
-    LogField fields[SESSION_FIELDS_MAX + 6];
+    LogField fields[SESSION_FIELDS_MAX + 7];
     char size[24], recipients[16], tls[160] = "in the clear";
     size_t n = session_fields(s, fields);
 
@@ -143,7 +144,8 @@ static void log_received(Session *s, const char *protocol)
     fields[n++] = (LogField) {"POSTERN_SENDER", t->sender};
     fields[n++] = (LogField) {"POSTERN_SIZE", size};
     fields[n++] = (LogField) {"POSTERN_RECIPIENTS", recipients};
-    fields[n++] = (LogField) {"POSTERN_PROTOCOL", protocol};
+    fields[n++] = (LogField) {"POSTERN_PROTOCOL", t->envelope.protocol};
+    fields[n++] = (LogField) {"POSTERN_MESSAGE_TLS", t->envelope.tls};
     log_event(LOG_INFO, MESSAGE_RECEIVED_ID, fields, n, "%s: received %s bytes from <%s> for %s recipient%s from %s %s", id, size,
             t->sender, recipients, t->n_recipients == 1 ? "" : "s", client ?: s->peer_text, tls);
 }
@@ -168,7 +170,7 @@ static void on_committed(int error, const char *reason, void *userdata)
         session_count(s, "RefusedMessages", 1);
         finish_message(s, refusal_from_error(error));
     } else {
-        log_received(s, t->envelope.protocol);
+        log_received(s);
         session_count(s, "Messages", 1);
         session_count(s, "Bytes", t->reader.size);
         session_count(s, "Recipients", t->n_recipients);
@@ -177,6 +179,14 @@ static void on_committed(int error, const char *reason, void *userdata)
         finish_message(s, reply);
     }
     session_settle(s);
+}
+
+/* RFC 8689, section 4.1: where the sender said both, REQUIRETLS holds. */
+static const char *message_tls(const Transaction *t)
+{
+    if (t->require_tls)
+        return "required";
+    return tls_required_is_no(&t->tls_required) ? "optional" : NULL;
 }
 
 static void commit(Session *s)
@@ -190,6 +200,7 @@ static void commit(Session *s)
         .n_recipients = t->n_recipients,
         .body = t->body == SMTP_BODY_8BITMIME || t->reader.eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
         .smtputf8 = t->smtputf8,
+        .tls = message_tls(t),
         .peer = s->peer_text,
         .helo = s->helo,
         .session = s->id,
@@ -217,6 +228,8 @@ static void store(Session *s, struct iovec *pieces, size_t n)
         t->refusal = "554 5.4.6 Too many hops, this is a mail loop";
     if (t->refusal)
         return;
+    for (size_t i = 1; i <= n; i++)
+        tls_required_feed(&t->tls_required, pieces[i].iov_base, pieces[i].iov_len);
 
     if (t->received)
         pieces[0] = (struct iovec) {t->received, strlen(t->received)};

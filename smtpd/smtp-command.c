@@ -222,6 +222,12 @@ static SmtpSyntax parse_smtputf8(Span value, SmtpCommand *command)
     return SMTP_SYNTAX_OK;
 }
 
+static SmtpSyntax parse_requiretls(Span value, SmtpCommand *command)
+{
+    command->require_tls = true;
+    return SMTP_SYNTAX_OK;
+}
+
 /* What MAIL may carry. RCPT has no parameters as long as DSN is not offered. */
 static const struct {
     const char *name;
@@ -231,6 +237,7 @@ static const struct {
     {"SIZE", true, parse_size},
     {"BODY", true, parse_body},
     {"SMTPUTF8", false, parse_smtputf8},
+    {"REQUIRETLS", false, parse_requiretls},
 };
 
 static SmtpSyntax parse_mail_parameters(Span s, SmtpCommand *command)

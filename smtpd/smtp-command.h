@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One SMTP command line, taken apart (RFC 5321 section 4.1, RFC 1870, 6152, 6531). Pure: it knows nothing of sessions, and
+/* One SMTP command line, taken apart (RFC 5321 section 4.1, RFC 1870, 6152, 6531, 8689). Pure: it knows nothing of sessions, and
  * whether a command may be given now is decided elsewhere. Strict: what is not in the grammar is refused, with three courtesies
  * that lose nothing: any case, spaces before the end of the line, and spaces between "FROM:" and the path. */
 
@@ -54,6 +54,7 @@ typedef struct SmtpCommand {
     uint64_t size;  /* MAIL SIZE=, 0 without */
     SmtpBody body;
     bool smtputf8;
+    bool require_tls; /* MAIL REQUIRETLS */
 } SmtpCommand;
 
 /* Frees what command holds and clears it. */

@@ -40,7 +40,7 @@ static int method_open(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static void read_envelope(Deliverd *d, sd_bus_message *m)
 {
-    const char *id, *sender, *recipient, *key, *type, *s, *body = "", *protocol = "";
+    const char *id, *sender, *recipient, *key, *type, *s, *body = "", *protocol = "", *tls = NULL;
     char path[64];
     size_t n;
     int fd;
@@ -61,11 +61,13 @@ static void read_envelope(Deliverd *d, sd_bus_message *m)
                 body = s;
             else if (streq(key, "protocol"))
                 protocol = s;
+            else if (streq(key, "tls"))
+                tls = s;
         } else
             assert_true(sd_bus_message_skip(m, "v") > 0);
         assert_true(sd_bus_message_exit_container(m) > 0);
     }
-    (void) snprintf(d->envelope + n, sizeof(d->envelope) - n, "|%s|%s", body, protocol);
+    (void) snprintf(d->envelope + n, sizeof(d->envelope) - n, "|%s|%s%s%s", body, protocol, tls ? "|" : "", tls ?: "");
 
     /* Nobody may be able to write it any more: a read lease is only given then. */
     message_path(d, id, path);

@@ -42,6 +42,19 @@ static const Dialogue dialogues[] = {
         "250 2.0.0 Ok: queued as message1\r\n" OK_SENDER OK_RECIPIENT START,
         ".\r\n", "250 2.0.0 Ok: queued as message2\r\n", NULL},
         .envelope = "d@example.org|e@example.com|8BITMIME|ESMTP"},
+    {"TLS is optional for this message", "clear", DELIVERD_WELL, (const char *const[]) {
+        "EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n", EHLO_CLEAR OK_SENDER OK_RECIPIENT START,
+        "From: a@example.org\r\ntls-required:\r\n", "", " No\r\n\r\nx\r\n.\r\n", "250 2.0.0 Ok: queued as message1\r\n", NULL},
+        .envelope = "a@example.org|b@example.com|7BIT|ESMTP|optional"},
+    {"what the one before said of TLS is not said of the next", "clear", DELIVERD_WELL, (const char *const[]) {
+        "EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n", EHLO_CLEAR OK_SENDER OK_RECIPIENT START,
+        "TLS-Required: No\r\n\r\n.\r\n", "250 2.0.0 Ok: queued as message1\r\n",
+        "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n", OK_SENDER OK_RECIPIENT START,
+        "Subject: x\r\n\r\nTLS-Required: No\r\n.\r\n", "250 2.0.0 Ok: queued as message2\r\n", NULL},
+        .envelope = "a@example.org|b@example.com|7BIT|ESMTP"},
+    {"REQUIRETLS in the clear", "offered", DELIVERD_WELL, (const char *const[]) {
+        "HELO x\r\nMAIL FROM:<a@example.org> REQUIRETLS\r\nMAIL FROM:<a@example.org>\r\n",
+        "250 gw.example.net\r\n530 5.7.10 REQUIRETLS is for sessions under TLS\r\n" OK_SENDER, NULL}},
     {"order", "clear", DELIVERD_WELL, (const char *const[]) {
         "MAIL FROM:<a@example.org>\r\n", "503 5.5.1 Say HELO or EHLO first\r\n",
         "EHLO x\r\n", EHLO_CLEAR,
@@ -215,7 +228,7 @@ static void test_tls_message(void **state)
     say(f, "MAIL FROM:<a@example.org>\r\n");
     expect(f, "503 5.5.1 Say HELO or EHLO first\r\n");
     say(f, "EHLO mx.example.org\r\n");
-    expect(f, "250-gw.example.net\r\n250-PIPELINING\r\n250-SIZE 2097152\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n");
+    expect(f, "250-gw.example.net\r\n250-PIPELINING\r\n250-SIZE 2097152\r\n250-REQUIRETLS\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n");
     say(f, "STARTTLS\r\nMAIL FROM:<a@example.org> BODY=8BITMIME\r\nRCPT TO:<b@example.com>\r\nDATA\r\n");
     expect(f, "503 5.5.1 TLS is active already\r\n" OK_SENDER OK_RECIPIENT START);
 
@@ -240,6 +253,33 @@ static void test_tls_message(void **state)
     assert_non_null(strstr(end, "Received: from mx.example.org ([192.0.2.1])\r\n\tby gw.example.net with ESMTPS id message1\r\n"
                                 "\tfor <b@example.com>\r\n\t(TLSv1.3) tls TLS_"));
     assert_null(strstr(end, "\r\n\r\n"));
+}
+
+/* Both in one message: REQUIRETLS holds (RFC 8689, section 4.1). It is the message's, not the session's. */
+static void test_combined_2_require_tls(void **state)
+{
+    Fixture *f = *state;
+
+    connect_client(f, "required");
+    expect(f, GREETING);
+    say(f, "EHLO x\r\n");
+    expect(f, "250-gw.example.net\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-STARTTLS\r\n");
+    expect(f, "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n");
+    start_tls(f);
+    say(f, "EHLO x\r\n");
+    expect(f, "250-gw.example.net\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-REQUIRETLS\r\n");
+    expect(f, "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n");
+    say(f, "MAIL FROM:<a@example.org> REQUIRETLS\r\nRCPT TO:<b@example.com>\r\nDATA\r\n");
+    expect(f, OK_SENDER OK_RECIPIENT START);
+    say(f, "TLS-Required: No\r\n\r\nx\r\n.\r\n");
+    expect(f, "250 2.0.0 Ok: queued as message1\r\n");
+    assert_string_equal(f->deliverd.envelope, "a@example.org|b@example.com|7BIT|ESMTPS|required");
+
+    say(f, "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n");
+    expect(f, OK_SENDER OK_RECIPIENT START);
+    say(f, "x\r\n.\r\n");
+    expect(f, "250 2.0.0 Ok: queued as message2\r\n");
+    assert_string_equal(f->deliverd.envelope, "a@example.org|b@example.com|7BIT|ESMTPS");
 }
 
 static void test_no_certificate(void **state)
@@ -360,6 +400,7 @@ int main(void)
         TEST(test_hops),
         TEST(test_recipients),
         TEST(test_tls_message),
+        TEST(test_combined_2_require_tls),
         TEST(test_no_certificate),
         TEST(test_client_gone),
         TEST(test_deliverd_gone),

@@ -78,6 +78,13 @@ static const Case cases[] = {
             {.verb = SMTP_MAIL, .local = (char *) "", .extended = (char *) "", .size = 1048576, .body = SMTP_BODY_8BITMIME}},
     {"MAIL FROM:<>  body=7bit  size=0", SMTP_SYNTAX_OK,
             {.verb = SMTP_MAIL, .local = (char *) "", .extended = (char *) "", .body = SMTP_BODY_7BIT}},
+    {"MAIL FROM:<a@b.example> requiretls SIZE=1", SMTP_SYNTAX_OK,
+            {.verb = SMTP_MAIL, .local = (char *) "a", .domain = (char *) "b.example", .extended = (char *) "a@b.example", .size = 1,
+                    .require_tls = true}},
+    {"MAIL FROM:<> REQUIRETLS=yes", SMTP_SYNTAX_BAD_PARAMETER, {.verb = SMTP_MAIL}},
+    {"MAIL FROM:<> REQUIRETLS=", SMTP_SYNTAX_BAD_PARAMETER, {.verb = SMTP_MAIL}},
+    {"MAIL FROM:<> REQUIRETLS REQUIRETLS", SMTP_SYNTAX_BAD_PARAMETER, {.verb = SMTP_MAIL}},
+    {"RCPT TO:<a@b.example> REQUIRETLS", SMTP_SYNTAX_UNKNOWN_PARAMETER, {.verb = SMTP_RCPT}},
     {"MAIL FROM:<>SIZE=1", SMTP_SYNTAX_BAD_ARGUMENT, {.verb = SMTP_MAIL}},
     {"MAIL FROM:<> SIZE=", SMTP_SYNTAX_BAD_PARAMETER, {.verb = SMTP_MAIL}},
     {"MAIL FROM:<> SIZE", SMTP_SYNTAX_BAD_PARAMETER, {.verb = SMTP_MAIL}},
@@ -144,6 +151,7 @@ static void test_lines(void **state)
         assert_int_equal(command.size, c->expected.size);
         assert_int_equal(command.body, c->expected.body);
         assert_int_equal(command.smtputf8, c->expected.smtputf8);
+        assert_int_equal(command.require_tls, c->expected.require_tls);
         smtp_command_done(&command);
     }
 }
