@@ -39,9 +39,10 @@ def any_certificate():
 
 
 class _Smtp(smtplib.SMTP):
-    def put(self, sender, recipients, raw):
+    def put(self, sender, recipients, raw, *parameters):
         """One transaction; returns (code, reply) of the first command that was refused, or of the final dot."""
-        for command in (f"MAIL FROM:<{sender}> BODY=8BITMIME", *(f"RCPT TO:<{recipient}>" for recipient in recipients)):
+        mail = " ".join([f"MAIL FROM:<{sender}> BODY=8BITMIME", *parameters])
+        for command in (mail, *(f"RCPT TO:<{recipient}>" for recipient in recipients)):
             code, reply = self.docmd(command)
             if code != 250:
                 self.rset()
@@ -63,11 +64,12 @@ def connect(address, port=25, tls=True, helo="client.lab", timeout=30):
     return client
 
 
-def send(address, message=None, sender="alice@client.lab", recipients=("bob@remote.lab",), tls=True, port=25, **options):
-    """Send one message (bytes with CRLF line ends) and return what became of it."""
+def send(address, message=None, sender="alice@client.lab", recipients=("bob@remote.lab",), tls=True, port=25, parameters=(),
+         **options):
+    """Send one message (bytes with CRLF line ends), with these parameters of MAIL, and return what became of it."""
     client = connect(address, port, tls, **options)
     try:
-        code, reply = client.put(sender, recipients, plain_message() if message is None else message)
+        code, reply = client.put(sender, recipients, plain_message() if message is None else message, *parameters)
         version, cipher = (client.sock.version(), client.sock.cipher()[0]) if tls else (None, None)
         return Sent(code, reply.decode(errors="replace"), version, cipher)
     finally:

@@ -22,6 +22,7 @@ class Behaviour:
     helo: str | None = "250 fake.lab"
     extensions: tuple = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 0", "ENHANCEDSTATUSCODES")
     starttls: str | None = "220 2.0.0 Go ahead"
+    secure_extensions: tuple = ()  # offered under TLS only
     offer_starttls: bool = True
     # good, drop (right after the 220), garbage (no TLS at all), silent (never answered), tls1.0 (nothing newer),
     # anonymous (no cipher but those without a certificate)
@@ -238,6 +239,8 @@ class Session:
         words = ["fake.lab", *behaviour.extensions]
         if self.server.offers_tls() and not self.tls:
             words.append("STARTTLS")
+        if self.secure:
+            words += behaviour.secure_extensions
         self.reply("\r\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]))
 
     def on_starttls(self, command):
