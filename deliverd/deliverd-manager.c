@@ -20,7 +20,7 @@
 #define THREADS 16
 #define JOBS_MAX 8192
 
-static const char *const worker_peers[] = {"certd", NULL};
+static const char *const worker_peers[] = {"certd", "certd:sign", NULL};
 
 uint64_t manager_now(void)
 {

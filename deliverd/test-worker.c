@@ -163,7 +163,7 @@ static const sd_bus_vtable link_vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
-static const char *const peers[] = {"certd", NULL};
+static const char *const peers[] = {"certd", "certd:sign", NULL};
 
 static const WorkerPoolOps pool_ops = {.ready = on_ready, .gone = on_gone, .interface = CERTIFICATE_REPORT_INTERFACE,
         .vtable = link_vtable, .peers = peers};

@@ -4,7 +4,7 @@
  * call whose answer resumes it.
  *
  * RemoteSigner.start() runs on the small stack of an async job, so it must stay as shallow as it is: it hands pointers to the
- * peer client. What they point to stays as long as the signature does. */
+ * link for signatures. What they point to stays as long as the signature does. */
 
 #include "certificate-client.h"
 
@@ -14,6 +14,7 @@
 
 #include "bus-error.h"
 #include "openssl-cleanup.h"
+#include "sign-link.h"
 
 #define CERTD_PATH "/org/postern/Cert1"
 #define CERTD_PEER_INTERFACE "org.postern.Cert1.Peer"
@@ -39,21 +40,18 @@ typedef struct Followed {
     EVP_PKEY *key;
 } Followed;
 
-/* A signature under way. name and message are the remote key's. */
+/* A signature under way. name is the remote key's. */
 typedef struct Signing {
     TAILQ_ENTRY(Signing) entry;
     CertificateClient *client;
     RemoteSignature *signature;
-    PeerCall *call;
+    SignCall *call;
     const char *name;
-    const uint8_t *spki_sha256;
-    uint16_t scheme;
-    const uint8_t *message;
-    size_t size;
 } Signing;
 
 struct CertificateClient {
     PeerClient *certd;
+    SignLink *sign_link;
     RemoteKeys *keys;
     RemoteSigner signer;
     CertificateChanged changed;
@@ -61,13 +59,6 @@ struct CertificateClient {
     TAILQ_HEAD(, Followed) followed;
     unsigned n_followed;
     TAILQ_HEAD(, Signing) signing;
-};
-
-static const PeerMethod sign_method = {
-    .path = CERTD_PATH,
-    .interface = CERTD_PEER_INTERFACE,
-    .member = "Sign",
-    .repeatable = true,
 };
 
 static const PeerMethod get_method = {
@@ -112,53 +103,39 @@ static Signing *signing_free(Signing *s)
     if (!s)
         return NULL;
     TAILQ_REMOVE(&s->client->signing, s, entry);
-    peer_call_cancel(s->call);
+    sign_call_cancel(s->call);
     free(s);
     return NULL;
 }
 
 static void followed_lost(CertificateClient *c, const char *name, const char *reason);
 
-static int sign_build(sd_bus_message *m, void *userdata)
-{
-    const Signing *s = userdata;
-    int r;
-
-    r = sd_bus_message_append(m, "s", s->name);
-    if (r < 0)
-        return r;
-    r = sd_bus_message_append_array(m, 'y', s->spki_sha256, 32);
-    if (r < 0)
-        return r;
-    r = sd_bus_message_append(m, "q", s->scheme);
-    if (r < 0)
-        return r;
-    return sd_bus_message_append_array(m, 'y', s->message, s->size);
-}
-
-static void sign_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+static void sign_done(const uint8_t *data, size_t size, const sd_bus_error *error, void *userdata)
 {
     Signing *s = userdata;
     RemoteSignature *signature = s->signature;
     CertificateClient *c = s->client;
     const char *name = s->name;
-    const void *data = NULL;
-    size_t size = 0;
-    int r;
 
     s->call = NULL;
     signing_free(s);
     /* Before the handshake ends, so that whoever hears of its end knows why. */
     if (error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE))
         followed_lost(c, name, error->message ?: error->name);
-    r = reply ? sd_bus_message_read_array(reply, 'y', &data, &size) : error_to_errno(error);
     /* The handshake may go on in here. */
-    remote_signature_done(signature, r < 0 ? r : 0, data, size);
+    remote_signature_done(signature, error ? error_to_errno(error) : 0, data, size);
 }
 
 static int signer_start(RemoteSignature *signature, const char *name, const uint8_t spki_sha256[32], uint16_t scheme,
         const uint8_t *message, size_t size, void *userdata)
 {
+    const SignLinkRequest request = {
+        .name = name,
+        .spki_sha256 = spki_sha256,
+        .scheme = scheme,
+        .message = message,
+        .size = size,
+    };
     CertificateClient *c = userdata;
     Signing *s;
     int r;
@@ -166,17 +143,9 @@ static int signer_start(RemoteSignature *signature, const char *name, const uint
     s = malloc(sizeof(Signing));
     if (!s)
         return -ENOMEM;
-    *s = (Signing) {
-        .client = c,
-        .signature = signature,
-        .name = name,
-        .spki_sha256 = spki_sha256,
-        .scheme = scheme,
-        .message = message,
-        .size = size,
-    };
+    *s = (Signing) {.client = c, .signature = signature, .name = name};
     TAILQ_INSERT_TAIL(&c->signing, s, entry);
-    r = peer_client_call(c->certd, &s->call, &sign_method, sign_build, sign_done, s);
+    r = sign_link_call(c->sign_link, &s->call, &request, sign_done, s);
     if (r < 0) {
         signing_free(s);
         return r;
@@ -431,6 +400,9 @@ int certificate_client_new(CertificateClient **ret, PeerClient *certd, RemoteKey
     c->changed = changed;
     c->userdata = userdata;
     c->signer = (RemoteSigner) {.start = signer_start, .cancel = signer_cancel, .userdata = c};
+    r = sign_link_new(&c->sign_link, certd, 0);
+    if (r < 0)
+        return r;
     r = peer_client_match(certd, CERTD_PEER_INTERFACE, "Changed", on_changed, c);
     if (r < 0)
         return r;
@@ -459,6 +431,7 @@ CertificateClient *certificate_client_free(CertificateClient *c)
         TAILQ_REMOVE(&c->followed, f, entry);
         followed_free(f);
     }
+    sign_link_free(c->sign_link);
     free(c);
     return NULL;
 }

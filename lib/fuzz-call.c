@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A message from certd, as the module reads it. What comes out of it lies in it. */
+/* What certd says, as signatures are read. What comes out of it lies in it. */
 
 #include "cleanup.h"
 #include "fuzz.h"
@@ -13,8 +13,11 @@ static bool is_inside(const void *p, size_t n, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    ssize_t end = call_greeting_end(data, size);
     CallReply reply;
 
+    FUZZ_CHECK(end <= (ssize_t) size);
+    FUZZ_CHECK(end <= 0 || (end >= 5 && memcmp(data + end - 2, "\r\n", 2) == 0));
     if (size >= CALL_HEADER_SIZE)
         FUZZ_CHECK(call_frame_size(data) <= CALL_REPLY_MAX);
     if (call_reply_parse(data, size, &reply) < 0)

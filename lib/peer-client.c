@@ -9,17 +9,9 @@
 #include "peer-client.h"
 
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "bus-direct.h"
 #include "bus-error.h"
-
-#define RECONNECT_MIN_USEC (50 * USEC_PER_MSEC)
-#define RECONNECT_MAX_USEC (5 * USEC_PER_SEC)
-
-/* A link that lived this long was a good one: the next attempt does not wait for the failures before it. */
-#define LINK_GOOD_USEC USEC_PER_SEC
 
 typedef TAILQ_HEAD(CallQueue, PeerCall) CallQueue;
 
@@ -53,27 +45,13 @@ typedef struct Listener {
     bool due; /* the link is up and it was not told yet */
 } Listener;
 
-typedef enum LinkState {
-    LINK_DOWN,
-    LINK_FETCHING,   /* asked for a descriptor */
-    LINK_CONNECTING, /* authenticating */
-    LINK_UP,
-} LinkState;
-
 struct PeerClient {
-    char *name;
     sd_event *event;
-    sd_event_source *connect_source;  /* the next attempt to connect */
+    PeerConnector *connector;
     sd_event_source *deadline_source; /* the earliest deadline of the calls that wait */
     sd_event_source *defer_source;    /* failed calls, and the news of a link */
-    PeerClientFetch fetch;
-    void *fetch_userdata;
-    sd_bus_slot *fetch_slot;
-    LinkState state;
     sd_bus *bus;
-    uint64_t up_since;
-    uint64_t delay;
-    uint64_t next_attempt;
+    bool up; /* authenticated */
     bool keep;
     TAILQ_HEAD(, Listener) listeners;
     CallQueue waiting, sent, failed;
@@ -157,7 +135,7 @@ static void call_fail_later(PeerCall *call, int error)
 static void error_unavailable(sd_bus_error *ret, const PeerCall *call, const char *what)
 {
     (void) sd_bus_error_setf(ret, BUS_ERROR_UNAVAILABLE, "%s %s (%s.%s).",
-            call->client->name, what, call->method.interface, call->method.member);
+            peer_connector_name(call->client->connector), what, call->method.interface, call->method.member);
 }
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
@@ -211,15 +189,11 @@ static int call_send(PeerCall *call)
 
 /* ---- link ---- */
 
-static bool client_wants_link(const PeerClient *c)
+static bool client_wants_link(void *userdata)
 {
-    return c->keep || !TAILQ_EMPTY(&c->waiting);
-}
+    const PeerClient *c = userdata;
 
-static void client_need_link(PeerClient *c)
-{
-    if (c->state == LINK_DOWN)
-        (void) timer_arm(c->connect_source, c->next_attempt);
+    return c->keep || !TAILQ_EMPTY(&c->waiting);
 }
 
 static void client_drop_bus(PeerClient *c)
@@ -229,25 +203,6 @@ static void client_drop_bus(PeerClient *c)
     TAILQ_FOREACH(match, &c->matches, entry)
         match->slot = sd_bus_slot_unref(match->slot);
     c->bus = sd_bus_close_unref(c->bus);
-}
-
-static void client_link_down(PeerClient *c, int error)
-{
-    uint64_t now = client_now(c);
-    Listener *l;
-
-    if (c->state == LINK_UP && now - c->up_since >= LINK_GOOD_USEC)
-        c->delay = 0;
-    c->state = LINK_DOWN;
-    TAILQ_FOREACH(l, &c->listeners, entry)
-        l->due = false;
-    client_drop_bus(c);
-    /* A full backlog is a peer that is starting or busy: ask again soon. */
-    if (error != -EAGAIN || c->delay == 0)
-        c->delay = c->delay == 0 ? RECONNECT_MIN_USEC : MIN(2 * c->delay, RECONNECT_MAX_USEC);
-    c->next_attempt = now + (error == -EAGAIN ? RECONNECT_MIN_USEC : c->delay);
-    if (client_wants_link(c))
-        client_need_link(c);
 }
 
 static void listener_tell_later(PeerClient *c, Listener *l)
@@ -262,8 +217,8 @@ static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_
     PeerCall *call, *next;
     Listener *l;
 
-    c->state = LINK_UP;
-    c->up_since = client_now(c);
+    c->up = true;
+    peer_connector_up(c->connector);
     for (call = TAILQ_FIRST(&c->waiting); call; call = next) {
         int r;
 
@@ -281,7 +236,14 @@ static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
 {
-    client_link_down(userdata, -ECONNRESET);
+    PeerClient *c = userdata;
+    Listener *l;
+
+    c->up = false;
+    TAILQ_FOREACH(l, &c->listeners, entry)
+        l->due = false;
+    client_drop_bus(c);
+    peer_connector_lost(c->connector, -ECONNRESET);
     return 1;
 }
 
@@ -295,7 +257,7 @@ static int client_adopt(PeerClient *c, int fd)
     ClientMatch *match;
     int r;
 
-    r = bus_direct_new(&c->bus, c->event, fd, false, c->name);
+    r = bus_direct_new(&c->bus, c->event, fd, false, peer_connector_name(c->connector));
     if (r < 0)
         return r;
     r = bus_direct_match_connected(c->bus, on_connected, c);
@@ -312,47 +274,17 @@ static int client_adopt(PeerClient *c, int fd)
     return 0;
 }
 
-void peer_client_take_fd(PeerClient *c, int fd)
-{
-    int r = fd;
-
-    c->fetch_slot = sd_bus_slot_unref(c->fetch_slot);
-    if (c->state != LINK_FETCHING) {
-        (void) close_fd(fd);
-        return;
-    }
-    c->state = LINK_CONNECTING;
-    if (fd >= 0)
-        r = client_adopt(c, fd);
-    if (r < 0)
-        client_link_down(c, r);
-}
-
-void peer_client_set_fetch_slot(PeerClient *c, sd_bus_slot *slot)
-{
-    sd_bus_slot_unref(c->fetch_slot);
-    c->fetch_slot = slot;
-}
-
-static int fetch_from_path(PeerClient *c, const char *name, void *userdata)
-{
-    peer_client_take_fd(c, peer_socket_connect(name));
-    return 0;
-}
-
-static int on_connect(sd_event_source *source, uint64_t usec, void *userdata)
+static int client_connected(int fd, void *userdata)
 {
     PeerClient *c = userdata;
-    int r;
+    int r = client_adopt(c, fd);
 
-    if (c->state != LINK_DOWN || !client_wants_link(c))
-        return 0;
-    c->state = LINK_FETCHING;
-    r = c->fetch(c, c->name, c->fetch_userdata);
-    if (r < 0 && c->state == LINK_FETCHING)
-        client_link_down(c, r);
-    return 0;
+    if (r < 0)
+        client_drop_bus(c);
+    return r;
 }
+
+static const PeerConnectorOps connector_ops = {.wanted = client_wants_link, .connected = client_connected};
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -398,7 +330,7 @@ static int on_defer(sd_event_source *source, void *userdata)
 
 /* ---- the client ---- */
 
-int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name, PeerClientFetch fetch, void *userdata)
+int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name, PeerFetch fetch, void *userdata)
 {
     _cleanup_(peer_client_freep) PeerClient *c = NULL;
     int r;
@@ -412,15 +344,7 @@ int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name,
     TAILQ_INIT(&c->matches);
     TAILQ_INIT(&c->listeners);
     c->event = sd_event_ref(event);
-    c->fetch = fetch;
-    c->fetch_userdata = userdata;
-    c->name = strdup(name);
-    if (!c->name)
-        return -ENOMEM;
-    r = sd_event_add_time(event, &c->connect_source, CLOCK_MONOTONIC, 0, 1, on_connect, c);
-    if (r < 0)
-        return r;
-    r = sd_event_source_set_enabled(c->connect_source, SD_EVENT_OFF);
+    r = peer_connector_new(&c->connector, event, name, fetch, userdata, &connector_ops, c);
     if (r < 0)
         return r;
     r = sd_event_add_time(event, &c->deadline_source, CLOCK_MONOTONIC, 0, 0, on_deadline, c);
@@ -441,7 +365,7 @@ int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name,
 
 int peer_client_new(PeerClient **ret, sd_event *event, const char *name)
 {
-    return peer_client_new_fetched(ret, event, name, fetch_from_path, NULL);
+    return peer_client_new_fetched(ret, event, name, NULL, NULL);
 }
 
 static ClientMatch *match_free(ClientMatch *match)
@@ -476,7 +400,6 @@ PeerClient *peer_client_free(PeerClient *c)
     queue_clear(&c->waiting);
     queue_clear(&c->sent);
     queue_clear(&c->failed);
-    sd_bus_slot_unref(c->fetch_slot);
     client_drop_bus(c);
     while ((l = TAILQ_FIRST(&c->listeners))) {
         TAILQ_REMOVE(&c->listeners, l, entry);
@@ -486,11 +409,10 @@ PeerClient *peer_client_free(PeerClient *c)
         TAILQ_REMOVE(&c->matches, match, entry);
         match_free(match);
     }
-    sd_event_source_disable_unref(c->connect_source);
+    peer_connector_free(c->connector);
     sd_event_source_disable_unref(c->deadline_source);
     sd_event_source_disable_unref(c->defer_source);
     sd_event_unref(c->event);
-    free(c->name);
     free(c);
     return NULL;
 }
@@ -512,14 +434,14 @@ int peer_client_call(PeerClient *c, PeerCall **ret, const PeerMethod *method, Pe
     call->done = done;
     call->userdata = userdata;
     call->deadline = client_now(c) + (method->timeout_usec ?: PEER_CALL_TIMEOUT_USEC);
-    if (c->state == LINK_UP)
+    if (c->up)
         r = call_send(call);
     if (r < 0 && r != -ENOTCONN)
         return r;
     c->n_calls++;
     if (r == -ENOTCONN) {
         call_wait(call);
-        client_need_link(c);
+        peer_connector_need(c->connector);
     }
     if (ret)
         *ret = call;
@@ -542,9 +464,9 @@ int peer_client_keep_connected(PeerClient *c, PeerClientConnected connected, voi
     l->userdata = userdata;
     TAILQ_INSERT_TAIL(&c->listeners, l, entry);
     c->keep = true;
-    if (c->state == LINK_UP)
+    if (c->up)
         listener_tell_later(c, l);
-    client_need_link(c);
+    peer_connector_need(c->connector);
     return 0;
 }
 
@@ -609,22 +531,7 @@ sd_event *peer_client_event(const PeerClient *c)
     return c->event;
 }
 
-int peer_socket_connect(const char *name)
+int peer_client_connect_beside(PeerClient *c, PeerConnector **ret, const char *purpose, const PeerConnectorOps *ops, void *userdata)
 {
-    const char *directory = secure_getenv("POSTERN_RUNTIME_DIR") ?: "/run/postern";
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    _cleanup_close_ int fd = -EBADF;
-    int n;
-
-    if (strchr(name, '/'))
-        return -EINVAL;
-    n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s", directory, name);
-    if (n < 0 || (size_t) n >= sizeof(sa.sun_path))
-        return -ENAMETOOLONG;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return negative_errno();
-    if (connect(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
-        return negative_errno();
-    return TAKE_FD(fd);
+    return peer_connector_new_beside(ret, c->connector, purpose, ops, userdata);
 }

@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "cleanup.h"
+#include "peer-connector.h"
 
 #define PEER_CALLS_MAX 4096
 #define PEER_CALL_TIMEOUT_USEC (20 * USEC_PER_SEC)
@@ -38,14 +39,8 @@ typedef void (*PeerCallDone)(sd_bus_message *reply, const sd_bus_error *error, v
 /* name: "certd"; connects to /run/postern/NAME (or $POSTERN_RUNTIME_DIR/NAME in tests). */
 int peer_client_new(PeerClient **ret, sd_event *event, const char *name);
 
-/* The same without a path of its own: fetch is called when a connection is needed and answers, now or later, with
- * peer_client_take_fd() (negative errno as fd: failed, try again later). For sandboxed workers. */
-typedef int (*PeerClientFetch)(PeerClient *c, const char *name, void *userdata);
-int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name, PeerClientFetch fetch, void *userdata);
-void peer_client_take_fd(PeerClient *c, int fd);
-/* What the fetch waits for, handed over by it: let go when it is answered or the client is freed, so that no answer comes to a
- * dead client. */
-void peer_client_set_fetch_slot(PeerClient *c, sd_bus_slot *slot);
+/* The same without a path of its own: fetch is called when a connection is needed. For sandboxed workers. */
+int peer_client_new_fetched(PeerClient **ret, sd_event *event, const char *name, PeerFetch fetch, void *userdata);
 
 PeerClient *peer_client_free(PeerClient *c); /* pending calls are dropped without their done */
 DEFINE_CLEANUP(PeerClient, peer_client_free);
@@ -74,5 +69,5 @@ void peer_client_attach(PeerClient *c, void *data, void (*destroy)(void *data));
 void *peer_client_data(const PeerClient *c);
 sd_event *peer_client_event(const PeerClient *c);
 
-/* connect(2) to a peer's socket, for managers that hand the descriptor to a worker. AF_UNIX connects at once or fails. */
-int peer_socket_connect(const char *name);
+/* One more connection to the same peer, made in the same way, over which something else is said. */
+int peer_client_connect_beside(PeerClient *c, PeerConnector **ret, const char *purpose, const PeerConnectorOps *ops, void *userdata);

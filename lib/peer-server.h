@@ -18,9 +18,9 @@
 #include "cleanup.h"
 #include "role.h"
 
-#define PEER_CONNECTIONS_MAX 256
-/* Room for a daemon with 64 workers, each with a connection of its own, and its manager. */
-#define PEER_CONNECTIONS_PER_UID_MAX 80
+#define PEER_CONNECTIONS_MAX 320
+/* Room for a daemon with 64 workers, each with two connections of its own (sign-link.h), and its manager. */
+#define PEER_CONNECTIONS_PER_UID_MAX 144
 
 typedef struct PeerServer PeerServer;
 

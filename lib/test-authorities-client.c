@@ -109,9 +109,9 @@ static void on_changed(AuthoritiesClient *c, int error, const char *reason, void
     f->error = error;
 }
 
-static int hand_over(PeerClient *c, const char *name, void *userdata)
+static int hand_over(PeerConnector *c, const char *name, void *userdata)
 {
-    peer_client_take_fd(c, TAKE_FD(((Fixture *) userdata)->connected));
+    peer_connector_take_fd(c, TAKE_FD(((Fixture *) userdata)->connected));
     return 0;
 }
 

@@ -121,9 +121,35 @@ static void test_call(void **state)
     free(large);
 }
 
+static void test_greetings(void **state)
+{
+    static const struct {
+        const char *text;
+        ssize_t end;
+    } greetings[] = {
+        {"DATA\r\nOK 0123\r\nl\2", 15},
+        {"OK 0123\r\n", 9},
+        {"DATA\r\nDATA \r\nOK 0123\r\n", 22},
+        {"", 0},
+        {"DATA\r\nOK 0123\r", 0},
+        {"REJECTED EXTERNAL\r\n", -EKEYREJECTED},
+        {"DATA\r\nERROR\r\n", -EKEYREJECTED},
+        {"\r\n", -EKEYREJECTED},
+    };
+    uint8_t line[300] = "OK ";
+
+    for (size_t i = 0; i < ELEMENTSOF(greetings); i++)
+        assert_int_equal(call_greeting_end((const uint8_t *) greetings[i].text, strlen(greetings[i].text)), greetings[i].end);
+    assert_int_equal(call_greeting_end(line, 255), 0);
+    assert_int_equal(call_greeting_end(line, 256), -EBADMSG);
+    memcpy(line + 298, "\r\n", 2);
+    assert_int_equal(call_greeting_end(line, sizeof(line)), -EBADMSG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greetings),
         cmocka_unit_test(test_replies),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_call),

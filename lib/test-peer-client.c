@@ -415,16 +415,22 @@ static void test_forget(void **state)
     assert_int_equal(n_happened[0], 0);
 }
 
-static int fetch_fails_first(PeerClient *c, const char *name, void *userdata)
+typedef struct Fetched {
+    unsigned n;
+    PeerConnector *last;
+} Fetched;
+
+static int fetch_fails_first(PeerConnector *c, const char *name, void *userdata)
 {
-    unsigned *n = userdata;
+    Fetched *f = userdata;
 
     assert_string_equal(name, "test");
-    switch ((*n)++) {
+    f->last = c;
+    switch (f->n++) {
     case 0:
         return -ENOENT;
     case 1:
-        peer_client_take_fd(c, -ECONNREFUSED);
+        peer_connector_take_fd(c, -ECONNREFUSED);
         return 0;
     default:
         return 0; /* the test answers later */
@@ -434,19 +440,19 @@ static int fetch_fails_first(PeerClient *c, const char *name, void *userdata)
 static void test_fetched(void **state)
 {
     Host *h = *state;
-    unsigned n_fetched = 0;
+    Fetched fetched = {};
 
     host_start_server(h);
     h->client = peer_client_free(h->client);
-    assert_int_equal(peer_client_new_fetched(&h->client, h->event, "test", fetch_fails_first, &n_fetched), 0);
+    assert_int_equal(peer_client_new_fetched(&h->client, h->event, "test", fetch_fails_first, &fetched), 0);
     host_call(h, &echo);
-    host_wait(h, &n_fetched, 3);
+    host_wait(h, &fetched.n, 3);
     assert_int_equal(h->n_done, 0);
-    peer_client_take_fd(h->client, peer_socket_connect("test"));
+    peer_connector_take_fd(fetched.last, peer_socket_connect("test"));
     host_wait(h, &h->n_done, 1);
     assert_string_equal(h->text, "hello");
     /* One that nobody asked for is closed. */
-    peer_client_take_fd(h->client, peer_socket_connect("test"));
+    peer_connector_take_fd(fetched.last, peer_socket_connect("test"));
     host_echo(h);
     while (peer_server_connections(h->server) != 1)
         host_run(h);

@@ -154,7 +154,7 @@ static int setup(void **state)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *) &sa, sizeof(sa)), 0);
     assert_int_equal(chmod(h->path, 0777), 0);
-    assert_int_equal(listen(fd, 128), 0);
+    assert_int_equal(listen(fd, PEER_CONNECTIONS_PER_UID_MAX + 1), 0);
     assert_true(sd_event_new(&h->event) >= 0);
     test_objects[0].userdata = h;
     assert_int_equal(peer_server_new(&h->server, h->event, fd, "test", test_access, test_objects), 0);

@@ -255,7 +255,7 @@ static void on_stopped(void *userdata)
     ((Host *) userdata)->n_stopped++;
 }
 
-static const char *const peers[] = {"test", NULL};
+static const char *const peers[] = {"test", "test:other", NULL};
 static const WorkerPoolOps pool_ops = {
     .ready = on_ready,
     .gone = on_gone,
@@ -477,6 +477,13 @@ static void test_peer(void **state)
     host_ask(h, w, "secret", BUS_ERROR_UNAVAILABLE); /* not in the list: as if it were never there */
     host_ask(h, w, "test", "hello");
     while (peer_server_connections(h->server) != 1)
+        host_run(h);
+    /* One with a purpose of its own is beside the other. */
+    host_ask(h, w, "test:other", "hello");
+    assert_int_equal(peer_server_connections(h->server), 2);
+    host_ask(h, w, "test:secret", BUS_ERROR_UNAVAILABLE);
+    host_ask(h, w, "test:other", "hello");
+    while (peer_server_connections(h->server) != 2)
         host_run(h);
 }
 

@@ -209,7 +209,7 @@ static int on_peer_connection(sd_bus_message *m, void *userdata, sd_bus_error *r
 
     if (sd_bus_message_is_method_error(m, NULL)) {
         r = -sd_bus_message_get_errno(m);
-        peer_client_take_fd(userdata, r < 0 ? r : -EIO);
+        peer_connector_take_fd(userdata, r < 0 ? r : -EIO);
         return 1;
     }
     r = sd_bus_message_read(m, "h", &fd);
@@ -219,11 +219,11 @@ static int on_peer_connection(sd_bus_message *m, void *userdata, sd_bus_error *r
         if (r < 0)
             r = negative_errno();
     }
-    peer_client_take_fd(userdata, r);
+    peer_connector_take_fd(userdata, r);
     return 1;
 }
 
-static int fetch_from_manager(PeerClient *c, const char *name, void *userdata)
+static int fetch_from_manager(PeerConnector *c, const char *name, void *userdata)
 {
     WorkerLink *l = userdata;
     sd_bus_slot *slot = NULL;
@@ -233,7 +233,7 @@ static int fetch_from_manager(PeerClient *c, const char *name, void *userdata)
             "s", name);
     if (r < 0)
         return r;
-    peer_client_set_fetch_slot(c, slot);
+    peer_connector_set_fetch_slot(c, slot);
     return 0;
 }
 

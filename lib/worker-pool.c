@@ -255,7 +255,7 @@ static ssize_t pool_find_peer(const WorkerPool *p, const char *name)
     return -ENOENT;
 }
 
-/* A worker has one connection to each peer: the former one is ended, so that it cannot use up what its uid may have there. */
+/* A worker has one connection of each name: the former one is ended, so that it cannot use up what its uid may have there. */
 static int method_connect_peer(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error)
 {
     Worker *w = userdata;

@@ -34,7 +34,9 @@ typedef struct WorkerPoolOps {
      * as userdata. */
     const char *interface;
     const sd_bus_vtable *vtable;
-    const char *const *peers; /* NULL-ended allow-list for ConnectPeer; a new connection to a peer ends the worker's former one to it */
+    /* NULL-ended allow-list for ConnectPeer, of names for peer_socket_connect(); a new connection of a name ends the worker's former
+     * one of that name. */
+    const char *const *peers;
     /* Optional: a worker that runs already did not take a new configuration (it keeps the old one). One that does not take its
      * first is killed. */
     void (*refused)(Worker *w, const sd_bus_error *error, void *userdata);

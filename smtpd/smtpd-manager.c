@@ -16,7 +16,7 @@
 /* Beyond what sessions are allowed when stopping: for the workers' own end. */
 #define STOP_EXTRA_USEC (5 * USEC_PER_SEC)
 
-static const char *const worker_peers[] = {"certd", "deliverd", NULL};
+static const char *const worker_peers[] = {"certd", "certd:sign", "deliverd", NULL};
 
 /* ---- workers ---- */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Writes and reads the few D-Bus messages that the module has to do with. Why not sd-bus: this is loaded into other people's
- * servers. libsystemd would bring its own dependencies into each of them, some with constructors, for a call of one method; and
- * it ties a connection to one thread and one process. The reader believes nothing: every length is checked against what is
- * there. */
+/* Writes and reads the few D-Bus messages that signatures are asked for with. Why not sd-bus: the module is loaded into other
+ * people's servers. libsystemd would bring its own dependencies into each of them, some with constructors, for a call of one
+ * method; and it ties a connection to one thread and one process. In the suite's workers it is a matter of cost. The reader
+ * believes nothing: every length is checked against what is there. */
 
 #include "call.h"
 
@@ -96,6 +96,11 @@ static void put_field(Writer *w, uint8_t code, const char *type, const char *val
         put_string(w, value);
 }
 
+bool call_sign_fits(const char *name, size_t message_size)
+{
+    return message_size <= REMOTE_KEY_MESSAGE_MAX && strlen(name) <= CALL_OVERHEAD / 4;
+}
+
 int call_sign(uint32_t serial, const char *name, const uint8_t spki_sha256[32], uint16_t scheme, const uint8_t *message,
         size_t message_size, uint8_t **ret, size_t *ret_size)
 {
@@ -103,7 +108,7 @@ int call_sign(uint32_t serial, const char *name, const uint8_t spki_sha256[32], 
     uint32_t size;
     Writer w = {};
 
-    if (message_size > REMOTE_KEY_MESSAGE_MAX || strlen(name) > CALL_OVERHEAD / 4)
+    if (!call_sign_fits(name, message_size))
         return -EMSGSIZE;
     w.data = malloc(CALL_OVERHEAD + message_size);
     if (!w.data)
@@ -136,6 +141,33 @@ int call_sign(uint32_t serial, const char *name, const uint8_t spki_sha256[32], 
 }
 
 /* ---- reading ---- */
+
+#define GREETING_LINE_MAX 256
+
+static bool begins(const uint8_t *line, size_t size, const char *text)
+{
+    return size >= strlen(text) && memcmp(line, text, strlen(text)) == 0;
+}
+
+ssize_t call_greeting_end(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+
+    for (;;) {
+        const uint8_t *line = data + at, *end = memmem(line, size - at, "\r\n", 2);
+        size_t n = end ? (size_t) (end - line) : size - at;
+
+        if (n >= GREETING_LINE_MAX)
+            return -EBADMSG;
+        if (!end)
+            return 0;
+        at += n + 2;
+        if (begins(line, n, "OK "))
+            return (ssize_t) at;
+        if (!begins(line, n, "DATA"))
+            return -EKEYREJECTED;
+    }
+}
 
 static size_t align(size_t n, size_t alignment)
 {

@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The one D-Bus call that the module makes, Sign() of certd, and its answer, as bytes (D-Bus specification, "Message Protocol"):
- * pure, no I/O. Messages are in the byte order of this machine, since certd is on it. */
+/* One D-Bus call, Sign() of certd, and its answer, as bytes (D-Bus specification, "Authentication Protocol" and "Message
+ * Protocol"): pure, no I/O. Messages are in the byte order of this machine, since certd is on it. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* What begins a connection to certd. A peer that is known by the uid of its socket says no more than this, all at once. */
+#define CALL_GREETING "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
+#define CALL_GREETING_SIZE ((ssize_t) sizeof(CALL_GREETING) - 1)
+
+/* Looks for certd's agreement in what it has said so far: messages begin so many bytes after data. 0: it is not there yet;
+ * -EKEYREJECTED: certd does not agree; -EBADMSG. */
+ssize_t call_greeting_end(const uint8_t *data, size_t size);
 
 /* Fixed part of every message. */
 #define CALL_HEADER_SIZE 16
 /* Of a message from certd; the longest is a signature of REMOTE_KEY_SIGNATURE_MAX. */
 #define CALL_REPLY_MAX (16 * 1024)
 
-/* Sign(name, spki_sha256, scheme, message); *ret is malloc'ed. Returns 0, -EMSGSIZE, -ENOMEM. */
+/* Sign(name, spki_sha256, scheme, message); *ret is malloc'ed. Returns 0, -EMSGSIZE if it does not fit, -ENOMEM. */
+bool call_sign_fits(const char *name, size_t message_size);
 int call_sign(uint32_t serial, const char *name, const uint8_t spki_sha256[32], uint16_t scheme, const uint8_t *message,
         size_t message_size, uint8_t **ret, size_t *ret_size);
 

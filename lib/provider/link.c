@@ -22,10 +22,6 @@
 /* Connections that are made for one signature: certd may end between its answer to the first and the call. */
 #define ATTEMPTS_MAX 2
 
-/* A peer that is known by its uid says no more than this. */
-static const char greeting[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
-#define GREETING_LINE_MAX 256
-
 typedef struct Connection {
     int fd;
     pid_t pid; /* whose it is, and as which user certd knows it */
@@ -143,42 +139,20 @@ static void consume(Connection *c, size_t size)
     memmove(c->input, c->input + size, c->n);
 }
 
-/* Waits for the next line of the greeting. */
-static int receive_line(Connection *c, char line[static GREETING_LINE_MAX], uint64_t deadline)
-{
-    const uint8_t *end;
-    size_t size;
-    int r;
-
-    while (!(end = memmem(c->input, c->n, "\r\n", 2))) {
-        if (c->n >= GREETING_LINE_MAX)
-            return -EBADMSG;
-        r = receive(c, deadline);
-        if (r < 0)
-            return r;
-    }
-    size = (size_t) (end - c->input);
-    if (size >= GREETING_LINE_MAX)
-        return -EBADMSG;
-    memcpy(line, c->input, size);
-    line[size] = '\0';
-    consume(c, size + 2);
-    return 0;
-}
-
 /* Until certd has agreed. -EKEYREJECTED if it does not: it closes the connection of a user to whom nothing is assigned. */
 static int greet(Connection *c, uint64_t deadline)
 {
-    char line[GREETING_LINE_MAX];
     int r;
 
-    r = send_all(c, greeting, sizeof(greeting) - 1, deadline);
+    r = send_all(c, CALL_GREETING, CALL_GREETING_SIZE, deadline);
     while (r >= 0) {
-        r = receive_line(c, line, deadline);
-        if (r >= 0 && strncmp(line, "OK ", 3) == 0)
-            return 0;
-        if (r >= 0 && strncmp(line, "DATA", 4) != 0)
-            return -EKEYREJECTED;
+        ssize_t n = call_greeting_end(c->input, c->n);
+
+        if (n > 0)
+            consume(c, (size_t) n);
+        if (n != 0)
+            return n < 0 ? (int) n : 0;
+        r = receive(c, deadline);
     }
     return r == -ECONNRESET || r == -EPIPE ? -EKEYREJECTED : r;
 }
