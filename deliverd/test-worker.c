@@ -376,7 +376,7 @@ static void test_ends_with_its_manager(void **state)
     pid_t pid;
     int fd;
 
-    fd = worker_spawn(&pid);
+    fd = worker_spawn("--worker", &pid);
     assert_true(fd >= 0);
     assert_true(bus_direct_new(&bus, f->event, fd, true, "worker") >= 0);
     assert_true(sd_bus_add_filter(bus, NULL, on_message, &ready) >= 0);

@@ -15,6 +15,7 @@
 #define BUS_ERROR_NO_SUCH_AUTHORITY "org.postern.Error.NoSuchAuthority"
 #define BUS_ERROR_NO_SUCH_CERTIFICATE "org.postern.Error.NoSuchCertificate"
 #define BUS_ERROR_NO_SUCH_MESSAGE "org.postern.Error.NoSuchMessage"
+#define BUS_ERROR_NO_STS_POLICY "org.postern.Error.NoStsPolicy"
 #define BUS_ERROR_QUEUE_FULL "org.postern.Error.QueueFull"
 #define BUS_ERROR_NO_SPACE "org.postern.Error.NoSpace"
 #define BUS_ERROR_STILL_WRITABLE "org.postern.Error.StillWritable"

@@ -104,6 +104,7 @@ static int reload(const DaemonInfo *info)
 
 enum {
     OPTION_CHECK_CONFIG = 256,
+    OPTION_FETCHER,
     OPTION_RELOAD,
     OPTION_ROOT,
     OPTION_VERSION,
@@ -112,6 +113,7 @@ enum {
 
 static const struct option options[] = {
     {"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
+    {"fetcher", no_argument, NULL, OPTION_FETCHER},
     {"help", no_argument, NULL, 'h'},
     {"reload", no_argument, NULL, OPTION_RELOAD},
     {"root", required_argument, NULL, OPTION_ROOT},
@@ -158,6 +160,11 @@ int daemon_parse_argv(const DaemonInfo *info, int argc, char *argv[], DaemonMode
         return check_config(info, root ?: "");
     case OPTION_RELOAD:
         return reload(info);
+    case OPTION_FETCHER:
+        if (!info->has_fetcher)
+            return usage_error(info, "this daemon fetches nothing");
+        *ret_mode = DAEMON_FETCHER;
+        return 1;
     case OPTION_WORKER:
         if (!info->has_workers)
             return usage_error(info, "this daemon has no workers");

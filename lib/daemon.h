@@ -12,6 +12,7 @@
 typedef enum DaemonMode {
     DAEMON_RUN,    /* as the service */
     DAEMON_WORKER, /* re-executed by its manager (--worker), fd 3 is the link */
+    DAEMON_FETCHER, /* the same (--fetcher) */
 } DaemonMode;
 
 typedef struct DaemonInfo {
@@ -22,6 +23,7 @@ typedef struct DaemonInfo {
     /* Reads and checks the configuration below root into report; for --check-config. Returns 0 or negative errno. */
     int (*check_config)(const char *root, ConfReport *report);
     bool has_workers; /* --worker is accepted */
+    bool has_fetcher; /* --fetcher is */
 } DaemonInfo;
 
 /* Handles --help, --version, --check-config [--root=DIR] and --reload (calls Reload() on the running daemon's peer socket and

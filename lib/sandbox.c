@@ -195,6 +195,8 @@ static int add_refusals(scmp_filter_ctx filter, uint32_t flags)
     int r;
 
     r = add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+    if (r >= 0 && (flags & SANDBOX_CONNECTED))
+        r = add(filter, SCMP_ACT_ERRNO(EINPROGRESS), "connect", 0, NULL);
     if (r < 0 || (flags & SANDBOX_SPAWN))
         return r;
     r = add(filter, SCMP_ACT_KILL_PROCESS, "execve", 0, NULL);

@@ -25,6 +25,8 @@ typedef enum SandboxFlags {
     SANDBOX_THREADS = 1u << 4,      /* clone of threads (CLONE_THREAD only) */
     SANDBOX_SPAWN = 1u << 5,        /* fork, execve, waitid, kill: a manager that re-executes workers. As they start under this filter it also allows what a start takes:
                                      * opening files for reading, mapping them executable (not writable), entering a filter of their own. */
+    SANDBOX_CONNECTED = 1u << 6,    /* connect() does nothing, as everywhere where it is not allowed, but says EINPROGRESS: for a library
+                                     * that insists on connecting what is connected already */
 } SandboxFlags;
 
 /* Irrevocable, for all threads; sets no_new_privs. Returns negative errno. */

@@ -100,6 +100,7 @@ static void test_options(void **state)
     } table[] = {
         {NULL, NULL, 1, DAEMON_RUN, "", ""},
         {"--worker", NULL, 1, DAEMON_WORKER, "", ""},
+        {"--fetcher", NULL, -EINVAL, 99, "", "postern-test: this daemon fetches nothing; see --help\n"},
         {"--version", NULL, 0, 99, "postern-test " POSTERN_VERSION "\n", ""},
         {"--check-config", "--root=/good", 0, 99, "postern-test: configuration is valid\n", "warning: /good/a.conf:3: Strange\n"},
         {"--check-config", "--root=/bad", -EBADMSG, 99, "", "error: /bad/a.conf:5: Wrong\npostern-test: the configuration is not valid\n"},

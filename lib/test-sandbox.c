@@ -316,6 +316,14 @@ static void test_probes(void **state)
         }
 }
 
+/* Nothing is connected by it, and there is no other way out. */
+static void test_connected(void **state)
+{
+    assert_int_equal(run_probe(SANDBOX_CONNECTED, probe_connect), EINPROGRESS);
+    assert_int_equal(run_probe(SANDBOX_CONNECTED, probe_socket_inet), EPERM);
+    assert_int_equal(run_probe(SANDBOX_CONNECTED, probe_open), EPERM);
+}
+
 static int probe_exec(void)
 {
     return result(execl("/bin/true", "true", NULL));
@@ -384,6 +392,7 @@ int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probes),
+        cmocka_unit_test(test_connected),
         cmocka_unit_test(test_fatal),
         cmocka_unit_test(test_worker),
         cmocka_unit_test(test_log),

@@ -404,7 +404,7 @@ static int slot_start(WorkerSlot *slot)
         for (size_t i = 0; i < p->n_peers; i++)
             w->peer_fds[i] = -EBADF;
     }
-    fd = worker_spawn(&w->pid);
+    fd = worker_spawn(p->ops.option ?: "--worker", &w->pid);
     if (fd < 0)
         return fd;
     r = worker_attach(w, fd);

@@ -61,16 +61,16 @@ static void become_worker(pid_t manager, int fd, char *const argv[], char *const
     (void) execve("/proc/self/exe", argv, envp);
 }
 
-int worker_spawn(pid_t *ret_pid)
+int worker_spawn(const char *option, pid_t *ret_pid)
 {
     _cleanup_free_ char **envp = NULL;
     _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
-    char name[64], option[] = "--worker";
-    char *const argv[] = {name, option, NULL};
+    char name[64];
+    char *const argv[] = {name, (char *) option, NULL};
     pid_t manager = getpid(), pid;
     int pair[2];
 
-    (void) snprintf(name, sizeof(name), "%s: worker", program_invocation_short_name);
+    (void) snprintf(name, sizeof(name), "%s: %s", program_invocation_short_name, option + strspn(option, "-"));
     envp = environment_of_worker();
     if (!envp)
         return -ENOMEM;

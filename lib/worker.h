@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Workers: the processes that touch what comes from the network. A manager re-executes itself (`--worker`) for each, with a
- * socket pair as the only inherited link; a worker asks for everything else over it and gets descriptors.
+/* Workers: the processes that touch what comes from the network. A manager re-executes itself (`--worker`, or what a pool has
+ * instead) for each, with a socket pair as the only inherited link; a worker asks for everything else over it and gets
+ * descriptors.
  *
  * Manager's side: a pool keeps n workers alive, restarts the dead with back-off (100 ms doubling to 30 s, reset after a minute of
  * life), serves their ConnectPeer() from an allow-list, and collects their counters. Worker's side: a link. */
@@ -40,6 +41,7 @@ typedef struct WorkerPoolOps {
     /* Optional: a worker that runs already did not take a new configuration (it keeps the old one). One that does not take its
      * first is killed. */
     void (*refused)(Worker *w, const sd_bus_error *error, void *userdata);
+    const char *option; /* NULL: "--worker" */
 } WorkerPoolOps; /* copied; what it points to is static */
 
 /* Starts n (≥ 1) workers of this program. Blocks SIGCHLD in the calling thread. A worker has WORKER_START_USEC to say Ready(). It
