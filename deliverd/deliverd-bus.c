@@ -10,6 +10,7 @@
 #include "bus-error.h"
 #include "peer-methods.h"
 #include "polkit-action.h"
+#include "sts-bus.h"
 
 #define DAEMON_INTERFACE "org.postern.Daemon1"
 
@@ -24,7 +25,10 @@ const SystemBusAccess deliverd_bus_access[] = {
     {DELIVERD_INTERFACE, "Flush", ACTION_MANAGE_QUEUE},
     {DELIVERD_INTERFACE, "FlushDestination", ACTION_MANAGE_QUEUE},
     {DELIVERD_INTERFACE, "GetMessage", ACTION_READ_QUEUE},
+    {DELIVERD_INTERFACE, "GetStsPolicy", ACTION_READ_QUEUE},
     {DELIVERD_INTERFACE, "ListMessages", ACTION_READ_QUEUE},
+    {DELIVERD_INTERFACE, "ListStsPolicies", ACTION_READ_QUEUE},
+    {DELIVERD_INTERFACE, "RefreshStsPolicy", ACTION_MANAGE_QUEUE},
     {DAEMON_INTERFACE, "Describe", SYSTEM_BUS_PUBLIC},
     {DAEMON_INTERFACE, "Reload", ACTION_MANAGE_DAEMONS},
     {},
@@ -217,6 +221,14 @@ static const sd_bus_vtable public_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", deliveries), method_flush, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("FlushDestination", SD_BUS_ARGS("s", domain), SD_BUS_RESULT("u", deliveries),
             method_flush_destination, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListStsPolicies", SD_BUS_ARGS("s", after), SD_BUS_RESULT("a(ssstts)", policies), sts_bus_list,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetStsPolicy", SD_BUS_ARGS("s", domain),
+            SD_BUS_RESULT("s", mode, "s", id, "u", max_age, "t", fetched_usec, "t", expires_usec, "as", mx, "t", failed_usec,
+                    "s", failure),
+            sts_bus_get, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("RefreshStsPolicy", SD_BUS_ARGS("s", domain), SD_BUS_NO_RESULT, sts_bus_refresh,
+            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Messages", "u", property_messages, 0, 0),
     SD_BUS_PROPERTY("Receiving", "u", property_receiving, 0, 0),
     SD_BUS_PROPERTY("WaitingDeliveries", "u", property_waiting, 0, 0),

@@ -14,7 +14,11 @@
 #include "catalog-ids.h"
 #include "deliverd-bus.h"
 #include "delivery.h"
+#include "fetcher.h"
 #include "log.h"
+#include "sts-fetch.h"
+#include "sts-report.h"
+#include "sts.h"
 
 /* Commits wait for the disk, so there are more threads than processors: their fsyncs share journal commits. */
 #define THREADS 16
@@ -139,6 +143,71 @@ int manager_open_queue(Manager *m, const char *state_directory)
     return 0;
 }
 
+/* ---- policies ---- */
+
+static int sts_resolve(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata)
+{
+    Manager *m = userdata;
+
+    return resolve_start(m->dnsd, ret, name, type, done, done_userdata);
+}
+
+static void sts_resolve_cancel(ResolveQuery *q, void *userdata)
+{
+    resolve_cancel(q);
+}
+
+static int sts_fetch(StsFetch **ret, const char *domain, StsFetchDone done, void *done_userdata, void *userdata)
+{
+    return sts_fetch_new(ret, userdata, domain, done, done_userdata);
+}
+
+static void sts_fetch_forget(StsFetch *f, void *userdata)
+{
+    sts_fetch_cancel(f);
+}
+
+static uint64_t sts_now(void *userdata)
+{
+    return manager_now();
+}
+
+static void on_sts_news(const StsNews *news, void *userdata)
+{
+    report_sts(userdata, news);
+}
+
+static const StsOps sts_ops = {sts_resolve, sts_resolve_cancel, sts_fetch, sts_fetch_forget, sts_now, on_sts_news};
+
+static int on_sts_found(const char *domain, StsCached *cached, void *userdata)
+{
+    Manager *m = userdata;
+
+    return sts_add(m->sts, domain, cached);
+}
+
+static void on_sts_trouble(const char *name, int error, void *userdata)
+{
+    (void) log_error_errno(error, "MTA-STS policy sts/%s cannot be %s: %m", name ?: "",
+            name && error == -EBADMSG ? "used, for it is malformed, and is removed" : "read or written");
+}
+
+static const StsStoreOps sts_store_ops = {on_sts_found, on_sts_trouble};
+
+int manager_open_sts(Manager *m, const char *state_directory)
+{
+    int r;
+
+    r = sts_store_new(&m->sts_store, m->jobs, state_directory, &sts_store_ops, m);
+    if (r >= 0)
+        r = sts_new(&m->sts, m->event, m->sts_store, &sts_ops, m);
+    if (r >= 0)
+        r = sts_store_load(m->sts_store);
+    if (r < 0)
+        return log_error_errno(r, "Failed to open the MTA-STS policies in %s/sts: %m", state_directory);
+    return 0;
+}
+
 /* ---- workers ---- */
 
 static void on_worker_ready(Worker *w, void *userdata)
@@ -147,22 +216,33 @@ static void on_worker_ready(Worker *w, void *userdata)
     manager_kick(userdata);
 }
 
+static void report_death(Worker *w, int code, int status, const char *what, const char *then)
+{
+    const char *fault = worker_fault(w);
+    char pid[16];
+
+    (void) snprintf(pid, sizeof(pid), "%d", (int) worker_pid(w));
+    const LogField fields[] = {{"POSTERN_WORKER", pid}, {"POSTERN_REASON", fault}};
+    log_event(LOG_WARNING, WORKER_DIED_ID, fields, ELEMENTSOF(fields), "%s process %s died (%s %d%s%s); %s", what, pid,
+            code == CLD_EXITED ? "status" : "signal", status, fault ? ", " : "", fault ?: "", then);
+}
+
 static void on_worker_gone(Worker *w, int code, int status, bool expected, void *userdata)
 {
     Manager *m = userdata;
-    const char *fault = worker_fault(w);
-    char pid[16];
 
     if (m->last_worker == w)
         m->last_worker = NULL;
     attempt_calls_worker_gone(m, w);
-    if (expected)
-        return;
-    (void) snprintf(pid, sizeof(pid), "%d", (int) worker_pid(w));
-    const LogField fields[] = {{"POSTERN_WORKER", pid}, {"POSTERN_REASON", fault}};
-    log_event(LOG_WARNING, WORKER_DIED_ID, fields, ELEMENTSOF(fields),
-            "Delivery process %s died (%s %d%s%s); its deliveries are tried again", pid,
-            code == CLD_EXITED ? "status" : "signal", status, fault ? ", " : "", fault ?: "");
+    if (!expected)
+        report_death(w, code, status, "Delivery", "its deliveries are tried again");
+}
+
+static void on_fetcher_gone(Worker *w, int code, int status, bool expected, void *userdata)
+{
+    sts_fetches_worker_gone(userdata);
+    if (!expected)
+        report_death(w, code, status, "Fetching", "the policies are fetched by its successor");
 }
 
 static void on_worker_refused(Worker *w, const sd_bus_error *error, void *userdata)
@@ -212,6 +292,7 @@ int manager_start_workers(Manager *m)
 {
     static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused,
             .interface = CERTIFICATE_REPORT_INTERFACE, .vtable = certificate_report_vtable, .peers = worker_peers};
+    static const WorkerPoolOps fetcher_ops = {.gone = on_fetcher_gone, .peers = worker_peers, .option = FETCHER_OPTION};
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
     _cleanup_(conf_freep) Conf *files = NULL;
@@ -225,6 +306,8 @@ int manager_start_workers(Manager *m)
         r = worker_pool_new(&m->workers, m->event, m->conf->workers, &ops, m);
     if (r >= 0)
         r = configure_workers(m, files);
+    if (r >= 0)
+        r = worker_pool_new(&m->fetchers, m->event, 1, &fetcher_ops, m);
     if (r < 0)
         return log_error_errno(r, "Failed to start delivery processes: %m");
     return 0;
@@ -283,6 +366,8 @@ static int on_stop(void *userdata)
     if (m->stopping)
         return sd_event_exit(m->event, 0);
     m->stopping = true;
+    if (m->fetchers)
+        (void) worker_pool_stop(m->fetchers, m->conf->stop_timeout, NULL, NULL);
     if (!m->workers || worker_pool_stop(m->workers, m->conf->stop_timeout, on_workers_stopped, m) < 0)
         return sd_event_exit(m->event, 0);
     return 0;
@@ -349,8 +434,11 @@ Manager *manager_free(Manager *m)
     if (m->queue)
         queue_foreach(m->queue, free_mail, NULL);
     queue_free(m->queue);
+    sts_free(m->sts);
+    sts_store_free(m->sts_store);
     peer_server_free(m->server);
     worker_pool_free(m->workers);
+    worker_pool_free(m->fetchers);
     schedule_free(m->schedule);
     peer_client_free(m->dnsd);
     peer_client_free(m->alertd);

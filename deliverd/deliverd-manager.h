@@ -18,6 +18,9 @@
 #include "worker.h"
 
 typedef struct AttemptCall AttemptCall;
+typedef struct Sts Sts;
+typedef struct StsFetch StsFetch;
+typedef struct StsStore StsStore;
 
 typedef struct Manager {
     sd_event *event;
@@ -31,6 +34,10 @@ typedef struct Manager {
     WorkerPool *workers;
     Worker *last_worker;   /* that an attempt was given to */
     AttemptCall *calls;    /* attempts at workers */
+    WorkerPool *fetchers;  /* of MTA-STS policies */
+    StsFetch *sts_fetches; /* under way */
+    StsStore *sts_store;
+    Sts *sts;
     PeerClient *dnsd, *alertd;
     CertificateReport certificate; /* conf->certificate, as the workers see it */
     PeerServer *server;
@@ -50,6 +57,7 @@ DEFINE_CLEANUP(Manager, manager_free);
 /* Start, in this order; each logs what goes wrong. */
 int manager_load_conf(Manager *m);
 int manager_open_queue(Manager *m, const char *state_directory);
+int manager_open_sts(Manager *m, const char *state_directory);
 int manager_start_workers(Manager *m);
 int manager_serve(Manager *m);
 

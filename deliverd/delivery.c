@@ -10,6 +10,7 @@
 #include "bounce-send.h"
 #include "delivery-report.h"
 #include "log.h"
+#include "sts.h"
 
 /* Again so soon when the fault was here: a worker died, dnsd is away. Doubles up to MaxRetryInterval=. */
 #define SOON_USEC (2 * USEC_PER_SEC)
@@ -267,6 +268,18 @@ static void run_cancel(AttemptCall *call, void *userdata)
     attempt_call_cancel(call);
 }
 
+static int run_sts(StsQuery **ret, const char *domain, StsDone done, void *done_userdata, void *userdata)
+{
+    Delivery *d = userdata;
+
+    return sts_query(d->mail->manager->sts, ret, domain, done, done_userdata);
+}
+
+static void run_sts_cancel(StsQuery *q, void *userdata)
+{
+    sts_query_cancel(q);
+}
+
 static void run_attempted(const RunAttempt *attempt, void *userdata)
 {
     report_attempt(userdata, attempt);
@@ -281,6 +294,8 @@ static const RunOps run_ops = {
     .resolve = run_resolve,
     .attempt = run_attempt,
     .cancel = run_cancel,
+    .sts = run_sts,
+    .sts_cancel = run_sts_cancel,
     .attempted = run_attempted,
     .skipped = run_skipped,
     .done = on_run_done,

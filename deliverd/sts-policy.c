@@ -37,6 +37,16 @@ const char *sts_mode_to_string(StsMode m)
     return m < ELEMENTSOF(mode_names) ? mode_names[m] : "unknown";
 }
 
+int sts_mode_from_string(const char *s, StsMode *ret)
+{
+    for (size_t i = 0; i < ELEMENTSOF(mode_names); i++)
+        if (streq(s, mode_names[i])) {
+            *ret = (StsMode) i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
 static bool blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -239,6 +249,37 @@ int sts_policy_parse(const char *text, size_t size, StsPolicy **ret, const char 
     return 0;
 }
 
+static bool is_pattern(const char *mx)
+{
+    const char *name = strncmp(mx, "*.", 2) == 0 ? mx + 2 : mx;
+    _cleanup_free_ char *normal = NULL;
+
+    return !is_address(mx) && domain_normalize(name, &normal) >= 0 && streq(normal, name);
+}
+
+int sts_policy_new(StsMode mode, uint32_t max_age, const char *const *mx, size_t n_mx, StsPolicy **ret)
+{
+    _cleanup_(sts_policy_unrefp) StsPolicy *policy = NULL;
+
+    if (mode >= ELEMENTSOF(mode_names) || max_age > STS_MAX_AGE_MAX || n_mx > STS_MX_MAX || (n_mx == 0 && mode != STS_MODE_NONE))
+        return -EBADMSG;
+    policy = calloc(1, sizeof(*policy));
+    if (!policy)
+        return -ENOMEM;
+    *policy = (StsPolicy) {.n_ref = 1, .mode = mode, .max_age = max_age, .mx = calloc(MAX(n_mx, (size_t) 1), sizeof(*policy->mx))};
+    if (!policy->mx)
+        return -ENOMEM;
+    for (; policy->n_mx < n_mx; policy->n_mx++) {
+        if (!is_pattern(mx[policy->n_mx]))
+            return -EBADMSG;
+        policy->mx[policy->n_mx] = strdup(mx[policy->n_mx]);
+        if (!policy->mx[policy->n_mx])
+            return -ENOMEM;
+    }
+    *ret = TAKE_PTR(policy);
+    return 0;
+}
+
 bool sts_policy_names(const StsPolicy *p, const char *host)
 {
     const char *parent = strchr(host, '.');
@@ -353,4 +394,28 @@ StsVerdict sts_decide(const StsFacts *f)
     if (failed_just_now(f))
         return as_cached;
     return (StsVerdict) {.use = STS_USE_FETCHED};
+}
+
+/* FNV-1a: the same for a domain each time, so that it does not wander. */
+static uint32_t hash(const char *s)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *s; s++)
+        h = (h ^ (uint8_t) *s) * 16777619u;
+    return h;
+}
+
+uint64_t sts_refresh_due(const StsFacts *f, const char *domain)
+{
+    const uint64_t life = (uint64_t) f->max_age * USEC_PER_SEC, interval = MIN(STS_REFRESH_USEC, life / 2);
+    const uint64_t spread = interval / 8 * (hash(domain) % 1024) / 1024;
+    const uint64_t retry = MAX(STS_RETRY_USEC, MIN(STS_REFRESH_RETRY_USEC, life / 8));
+
+    if (f->cached_mode == STS_MODE_NONE || !sts_unexpired(f))
+        return UINT64_MAX;
+    /* A failure of before the policy was fetched is mended. */
+    if (f->failed_usec > f->fetched_usec)
+        return MAX(f->fetched_usec + interval - spread, f->failed_usec + retry);
+    return f->fetched_usec + interval - spread;
 }

@@ -22,6 +22,8 @@
 #define STS_RETRY_USEC (5 * 60 * USEC_PER_SEC)
 /* A policy in use is renewed so often, so that who can block us from it has to do so all the time (section 10.2). */
 #define STS_REFRESH_USEC (24 * 3600 * USEC_PER_SEC)
+/* After a renewal that failed; sooner for policies that expire soon. */
+#define STS_REFRESH_RETRY_USEC (3600 * USEC_PER_SEC)
 
 typedef enum StsMode {
     STS_MODE_NONE,
@@ -29,6 +31,7 @@ typedef enum StsMode {
     STS_MODE_ENFORCE,
 } StsMode;
 const char *sts_mode_to_string(StsMode m);
+int sts_mode_from_string(const char *s, StsMode *ret); /* -EINVAL */
 
 typedef struct StsPolicy {
     unsigned n_ref; /* cache and deliveries share one, which nobody changes */
@@ -44,6 +47,9 @@ DEFINE_CLEANUP(StsPolicy, sts_policy_unref);
 
 /* The body of the policy file; one reference. -EBADMSG with *reterr_reason (static), -ENOMEM. */
 int sts_policy_parse(const char *text, size_t size, StsPolicy **ret, const char **reterr_reason);
+
+/* A policy that another process has read: every limit and the normal form are checked again. -EBADMSG, -ENOMEM. */
+int sts_policy_new(StsMode mode, uint32_t max_age, const char *const *mx, size_t n_mx, StsPolicy **ret);
 
 /* Section 4.1: host is one of the policy's. host: normalized, and no address. */
 bool sts_policy_names(const StsPolicy *p, const char *host);
@@ -102,3 +108,6 @@ typedef struct StsVerdict {
 
 StsVerdict sts_decide(const StsFacts *facts);
 bool sts_unexpired(const StsFacts *facts);
+/* When a cached policy is to be renewed though no mail asks for it; UINT64_MAX: never, there is nothing to protect. domain spreads
+ * policies that were fetched together over time. */
+uint64_t sts_refresh_due(const StsFacts *facts, const char *domain);

@@ -20,6 +20,7 @@
 
 #include "deliverd-manager.h"
 #include "deliverd-worker.h"
+#include "fetcher.h"
 #include "log.h"
 
 /* ---- the mail server ---- */
@@ -108,6 +109,7 @@ static void start_manager(Fixture *f)
     f->m->root = f->path;
     assert_int_equal(manager_load_conf(f->m), 0);
     assert_int_equal(manager_open_queue(f->m, f->path), 0);
+    assert_int_equal(manager_open_sts(f->m, f->path), 0);
     assert_int_equal(manager_start_workers(f->m), 0);
 }
 
@@ -406,6 +408,8 @@ int main(int argc, char *argv[])
         cmocka_unit_test_setup_teardown(test_worker_dies, set_up, tear_down),
     };
 
+    if (argc > 1 && streq(argv[1], FETCHER_OPTION))
+        return fetcher_run();
     if (argc > 1 && streq(argv[1], "--worker"))
         return deliverd_worker_run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     (void) log_open("test-manager");

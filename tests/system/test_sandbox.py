@@ -11,6 +11,7 @@ from lab.node import wait_until
 
 CEILINGS = {"postern-certd.service": 0.6}
 EPERM = 1
+EINPROGRESS = 115  # of a connect() that does nothing, see lib/sandbox.h
 SIGSYS = 31
 
 
@@ -64,13 +65,24 @@ WITH_WORKERS = ["postern-smtpd.service", "postern-deliverd.service"]
 def test_a_worker_can_do_nothing_but_use_what_it_was_given(gate, unit):
     # Given workers that have served a client
     assert send(gate.address).accepted
-    workers = gate.pids_of(unit)[1:]
+    workers = [pid for pid in gate.pids_of(unit)[1:] if not is_fetcher(pid)]
     assert workers
     for worker in workers:
         # when their own code tries to reach for more,
         outcomes = dict(zip(ATTEMPTS, inside(worker, *ATTEMPTS.values())))
         # then the kernel says no.
         assert outcomes == {attempt: (-1, EPERM) for attempt in ATTEMPTS}
+
+
+def is_fetcher(pid):
+    with open(f"/proc/{pid}/cmdline") as command:
+        return "--fetcher" in command.read()
+
+
+def test_the_fetcher_of_policies_can_do_no_more(gate):
+    fetcher, = (pid for pid in gate.pids_of("postern-deliverd.service") if is_fetcher(pid))
+    outcomes = dict(zip(ATTEMPTS, inside(fetcher, *ATTEMPTS.values())))
+    assert outcomes == {attempt: (-1, EINPROGRESS if attempt == "connect" else EPERM) for attempt in ATTEMPTS}
 
 
 @pytest.mark.parametrize("unit", WITH_WORKERS)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The manager's part of fetching an MTA-STS policy: the addresses of mta-sts.DOMAIN, a connection to one of them, and the call to
+ * the fetcher that gets it. It never reads from the connection. */
+
+#include "deliverd-manager.h"
+#include "sts.h"
+
+/* Starts one; the arguments are those of StsOps.fetch. -EAGAIN: there is no fetcher. */
+int sts_fetch_new(StsFetch **ret, Manager *m, const char *domain, StsFetchDone done, void *userdata);
+/* done will not be called. Accepts NULL. */
+StsFetch *sts_fetch_cancel(StsFetch *f);
+
+/* The fetcher of m is gone, and whatever it had to fetch fails. */
+void sts_fetches_worker_gone(Manager *m);
