@@ -239,7 +239,7 @@ class Session:
         words = ["fake.lab", *behaviour.extensions]
         if self.server.offers_tls() and not self.tls:
             words.append("STARTTLS")
-        if self.secure:
+        if self.tls:
             words += behaviour.secure_extensions
         self.reply("\r\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]))
 
