@@ -47,17 +47,22 @@ class World:
         self.lab, self.dns, self.gate = lab, dns, gate
         self.since = gate.cursor()
         self.servers = {}
+        self.records = {}
 
-    def server(self, domain, *mx, promises=False, tls=True, dane=True, certificate=None, other=None):
-        """A server for domain at host NAME-mx.lab, or at another one of a domain with several."""
-        name = mx[0] if mx else f"{domain.partition('.')[0]}-mx.{domain.partition('.')[2]}"
-        certificate = certificate or Certificate.self_signed(self.lab.directory, name)
+    def server(self, domain, name=None, promises=False, tls=True, dane=True, other=None):
+        """A server for domain at a host of this name, else NAME-mx.lab; other: whose certificate its TLSA record names instead."""
+        name = name or "-mx.".join(domain.split(".", 1))
+        certificate = Certificate.self_signed(self.lab.directory, name)
         behaviour = Behaviour(secure_extensions=("REQUIRETLS",) if promises else ())
         server = self.lab.fake_smtp(name.partition(".")[0], behaviour, certificate if tls else None)
-        server.name, server.certificate_of = name, certificate
-        self.dns.mail_domain(domain, name, server.address, (other or certificate).tlsa() if dane else None)
+        self.records.setdefault((domain, "MX"), []).append(f"{len(self.records)} {name}.")
+        self.host(name, server.address, (other or certificate).tlsa() if dane else None)
         self.servers[name] = self.servers[domain] = server
-        return server
+
+    def host(self, name, address, tlsa):
+        self.records[name, "A"] = address
+        if tlsa:
+            self.records[f"_25._tcp.{name}", "TLSA"] = tlsa
 
     def send(self, domain, tls, **options):
         return Message(self.gate, self.since, domain, tls, **options)
@@ -77,19 +82,20 @@ def world(lab, dns, gate):
     world.server("lacks.lab")
     world.server("second.lab", "second-mx1.lab")
     world.server("second.lab", "second-mx2.lab", promises=True)
-    dns.set("second.lab", "MX", "10 second-mx1.lab.", "20 second-mx2.lab.")
     # others that nobody can verify,
     world.server("strange.lab", promises=True, dane=False)
     world.server("forged.lab", promises=True, other=other)
     world.server("bare.lab", tls=False, dane=False)
     world.server("unsure.insecure.lab", promises=True)
     # and one that is not there.
-    dns.mail_domain("away.lab", "away-mx.lab", "10.99.0.250", world.servers["keeps.lab"].certificate_of.tlsa())
+    world.records["away.lab", "MX"] = "10 away-mx.lab."
+    world.host("away-mx.lab", "10.99.0.250", world.records["_25._tcp.keeps-mx.lab", "TLSA"])
 
     # Given TLSA records that are not true any more, of servers with and without TLS; for one of them TLS is required
     world.server("stale.lab", other=other)
     world.server("silent.lab", tls=False, other=other)
     world.server("strict.lab", tls=False, other=other)
+    dns.set_all(world.records)
     gate.configure("deliverd", "[Destination strict.lab]\nTLS=Required\n", name="60-requiretls")
     gate.reload("deliverd")
 
