@@ -10,11 +10,12 @@
 
 #include "dns-name.h"
 
-/* The types served, and where in their data a name stands that may be compressed (RFC 3597, section 4); -1: none. */
+/* The types read, and where in their data a name stands that may be compressed (RFC 3597, section 4); -1: none. */
 static const struct {
     uint16_t type;
     int name_offset;
 } types[] = {
+    {DNS_TYPE_DNAME, 0},
     {DNS_TYPE_A, -1},
     {DNS_TYPE_CNAME, 0},
     {DNS_TYPE_PTR, 0},
@@ -34,7 +35,7 @@ static int type_index(uint16_t type)
 
 bool answer_type_supported(uint16_t type)
 {
-    return type_index(type) >= 0;
+    return type != DNS_TYPE_DNAME && type_index(type) >= 0;
 }
 
 /* ---- from the message ---- */
@@ -153,6 +154,31 @@ static int find_alias(ns_msg *message, ResolveAnswer *a, char **ret_target)
     return 0;
 }
 
+/* Notes which DNAME, if any, the alias of the last hop was made from (RFC 6672, section 2.3): below one there is nothing else. */
+static int find_dname(ns_msg *message, ResolveAnswer *a)
+{
+    ResolveHop *hop = &a->hops[a->n_hops - 1];
+
+    for (int i = 0; i < ns_msg_count(*message, ns_s_an); i++) {
+        _cleanup_free_ char *owner = NULL;
+        ns_rr rr;
+        int r;
+
+        if (ns_parserr(message, ns_s_an, i, &rr) < 0)
+            return -EBADMSG;
+        if (ns_rr_type(rr) != ns_t_dname || ns_rr_class(rr) != ns_c_in)
+            continue;
+        r = owner_name(&rr, &owner);
+        if (r < 0)
+            return r;
+        if (*owner && !streq(hop->name, owner) && dns_name_within(hop->name, owner)) {
+            hop->dname = TAKE_PTR(owner);
+            return 0;
+        }
+    }
+    return 0;
+}
+
 static int read_chain(ns_msg *message, ResolveAnswer *a, const char *name, uint16_t type, DnssecState state)
 {
     _cleanup_free_ char *next = NULL;
@@ -167,8 +193,13 @@ static int read_chain(ns_msg *message, ResolveAnswer *a, const char *name, uint1
             return r;
         (void) TAKE_PTR(next);
         r = type == DNS_TYPE_CNAME ? 0 : find_alias(message, a, &next);
-        if (r <= 0)
-            break;
+        if (r > 0) {
+            r = find_dname(message, a);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        break;
     }
     if (r < 0)
         return r;
@@ -333,15 +364,30 @@ static unsigned weakness(DnssecState s)
     return order[s];
 }
 
-/* own, asked for the CNAME of a hop, gives just the alias that the chain went on with. */
-static bool confirms_alias(const ResolveAnswer *own, const char *target)
+uint16_t answer_hop_question(const ResolveAnswer *a, size_t i, uint16_t type, const char **ret_name)
+{
+    const ResolveHop *hop = &a->hops[i];
+
+    *ret_name = i + 1 < a->n_hops && hop->dname ? hop->dname : hop->name;
+    return i + 1 == a->n_hops ? type : hop->dname ? DNS_TYPE_DNAME : DNS_TYPE_CNAME;
+}
+
+/* own, asked for the CNAME or DNAME of a hop, gives just the alias that the chain went on with. */
+static bool confirms_alias(const ResolveAnswer *own, const ResolveHop *hop, const char *target)
 {
     _cleanup_free_ char *alias = NULL;
-    size_t size;
+    size_t size, kept;
 
-    if (own->n_records != 1 || dns_name_from_wire(own->records[0].data, own->records[0].size, &alias, &size) < 0)
+    if (own->n_hops != 1 || own->n_records != 1
+            || dns_name_from_wire(own->records[0].data, own->records[0].size, &alias, &size) < 0)
         return false;
-    return streq(alias, target);
+    if (!hop->dname)
+        return streq(alias, target);
+    /* The labels below the DNAME, with their dot, and then its target (RFC 6672, section 2.2). */
+    kept = strlen(hop->name) - strlen(hop->dname);
+    if (!*alias)
+        return strlen(target) + 1 == kept && strncmp(target, hop->name, kept - 1) == 0;
+    return strncmp(target, hop->name, kept) == 0 && streq(target + kept, alias);
 }
 
 static void judge_last(ResolveAnswer *a, ResolveAnswer *own)
@@ -370,7 +416,7 @@ void answer_judge_hop(ResolveAnswer *a, size_t i, ResolveAnswer *own)
     }
     if (i + 1 == a->n_hops)
         judge_last(a, own);
-    else if (usable(own->state) && !confirms_alias(own, a->hops[i + 1].name))
+    else if (usable(own->state) && !confirms_alias(own, &a->hops[i], a->hops[i + 1].name))
         a->hops[i].state = DNSSEC_INDETERMINATE;
     else
         a->hops[i].state = own->state;

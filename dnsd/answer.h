@@ -8,6 +8,7 @@
 
 /* The types that mail asks for; nothing else is served. */
 #define DNS_TYPE_PTR 12
+#define DNS_TYPE_DNAME 39 /* parsed, for the verdict on a hop, but not served */
 bool answer_type_supported(uint16_t type);
 
 /* Reads a message that answers (name, type), name in normal form. All hops and the whole get state; a bogus answer keeps its
@@ -21,7 +22,11 @@ int answer_parse(const uint8_t *message, size_t size, const char *name, uint16_t
 int answer_new_failed(const char *name, DnssecState state, const char *reason, ResolveAnswer **ret);
 int answer_set_reason(ResolveAnswer *a, const char *reason);
 
-/* The verdict on hop i of a, from own, the answer to a question for just this hop: its CNAME, or for the last hop the records
+/* The question by which hop i of a is judged: its CNAME; the DNAME above that it was made from, since the CNAME itself has no
+ * signature; for the last hop type. *ret_name is the answer's. */
+uint16_t answer_hop_question(const ResolveAnswer *a, size_t i, uint16_t type, const char **ret_name);
+
+/* The verdict on hop i of a, from own, the answer to that question: for the last hop the records
  * asked for. The last one's records, rcode and ttl replace those of a, so that what is handed out is what the verdict was about.
  * An answer that says something else than the chain makes the hop indeterminate. May take what own holds; own stays the caller's
  * to free. */

@@ -71,11 +71,12 @@ static void ask_hops(Lookup *l)
     ResolveAnswer *a = l->answer;
 
     for (size_t i = 0; i < a->n_hops; i++) {
-        uint16_t type = i + 1 < a->n_hops ? DNS_TYPE_CNAME : l->type;
+        const char *name;
+        uint16_t type = answer_hop_question(a, i, l->type, &name);
         int r;
 
         l->hops[i].lookup = l;
-        r = resolver_ask(l->resolver, &l->hops[i].query, a->hops[i].name, type, on_hop, &l->hops[i]);
+        r = resolver_ask(l->resolver, &l->hops[i].query, name, type, on_hop, &l->hops[i]);
         if (r < 0)
             a->hops[i].state = DNSSEC_ERROR;
         else

@@ -156,6 +156,71 @@ static void test_alias_itself(void **state)
     assert_memory_equal(a->records[0].data, "\1b\3lab\0", 7);
 }
 
+static ResolveAnswer *dname_answer(const char *owner, const char *target)
+{
+    ResolveAnswer *a = NULL;
+    Message m;
+
+    begin(&m, 0, 1, 0, owner, DNS_TYPE_DNAME);
+    record_name(&m, owner, DNS_TYPE_DNAME, 60, "", 0, target);
+    assert_int_equal(answer_parse(m.data, m.size, owner, DNS_TYPE_DNAME, DNSSEC_SECURE, &a), 0);
+    assert_int_equal(a->n_records, 1);
+    return a;
+}
+
+/* What stands below a DNAME has an alias that nobody signed; the DNAME is what is asked for. */
+static void test_dane_14_dname(void **state)
+{
+    static const struct {
+        const char *target;
+        DnssecState judged;
+    } cases[] = {
+        {"new.insecure", DNSSEC_SECURE},
+        {"other.insecure", DNSSEC_INDETERMINATE}, /* it says something else by now */
+        {"insecure", DNSSEC_INDETERMINATE},
+        {"", DNSSEC_INDETERMINATE},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(resolve_answer_freep) ResolveAnswer *a = NULL, *own = dname_answer("old.lab", cases[i].target);
+        const char *name;
+        Message m;
+
+        begin(&m, 0, 3, 0, "x.y.old.lab", DNS_TYPE_A);
+        record_name(&m, "OLD.lab", DNS_TYPE_DNAME, 60, "", 0, "new.insecure");
+        alias(&m, "x.y.old.lab", 60, "x.y.new.insecure");
+        record(&m, "x.y.new.insecure", DNS_TYPE_A, 300, "\x0a\0\0\1", 4);
+        assert_int_equal(answer_parse(m.data, m.size, "x.y.old.lab", DNS_TYPE_A, DNSSEC_INSECURE, &a), 0);
+        assert_int_equal(a->n_hops, 2);
+        assert_int_equal(answer_hop_question(a, 0, DNS_TYPE_A, &name), DNS_TYPE_DNAME);
+        assert_string_equal(name, "old.lab");
+        assert_int_equal(answer_hop_question(a, 1, DNS_TYPE_A, &name), DNS_TYPE_A);
+        assert_string_equal(name, "x.y.new.insecure");
+        answer_judge_hop(a, 0, own);
+        assert_int_equal(a->hops[0].state, cases[i].judged);
+    }
+    assert_false(answer_type_supported(DNS_TYPE_DNAME));
+}
+
+/* A DNAME beside or below the name is none of its business. */
+static void test_dname_elsewhere(void **state)
+{
+    static const char *const owners[] = {"a.lab", "x.a.lab", "other.lab", "ab"};
+
+    for (size_t i = 0; i < ELEMENTSOF(owners); i++) {
+        _cleanup_(resolve_answer_freep) ResolveAnswer *a = NULL;
+        const char *name;
+        Message m;
+
+        begin(&m, 0, 2, 0, "a.lab", DNS_TYPE_A);
+        record_name(&m, owners[i], DNS_TYPE_DNAME, 60, "", 0, "lab");
+        alias(&m, "a.lab", 60, "b.lab");
+        assert_int_equal(answer_parse(m.data, m.size, "a.lab", DNS_TYPE_A, DNSSEC_INSECURE, &a), 0);
+        assert_int_equal(answer_hop_question(a, 0, DNS_TYPE_A, &name), DNS_TYPE_CNAME);
+        assert_string_equal(name, "a.lab");
+    }
+}
+
 static void test_mx_uncompressed(void **state)
 {
     _cleanup_(resolve_answer_freep) ResolveAnswer *a = NULL;
@@ -172,7 +237,7 @@ static void test_mx_uncompressed(void **state)
     assert_string_equal(exchange, "lab");
 }
 
-static void test_negative(void **state)
+static void test_dane_3_4_20_negative(void **state)
 {
     static const struct {
         unsigned rcode;
@@ -201,7 +266,7 @@ static void test_negative(void **state)
     }
 }
 
-static void test_bogus_has_no_records(void **state)
+static void test_dane_1_bogus_has_no_records(void **state)
 {
     _cleanup_(resolve_answer_freep) ResolveAnswer *a = NULL;
     Message m;
@@ -214,7 +279,7 @@ static void test_bogus_has_no_records(void **state)
     assert_int_equal(a->n_records, 0);
 }
 
-static void test_loops_and_limits(void **state)
+static void test_dane_19_loops_and_limits(void **state)
 {
     _cleanup_(resolve_answer_freep) ResolveAnswer *a = NULL;
     Message m;
@@ -241,7 +306,7 @@ static void test_loops_and_limits(void **state)
     assert_null(a);
 }
 
-static void test_broken(void **state)
+static void test_dane_22_broken(void **state)
 {
     _cleanup_(resolve_answer_freep) ResolveAnswer *a = NULL;
     Message m;
@@ -308,7 +373,7 @@ static ResolveAnswer *own_last_new(DnssecState s)
     return a;
 }
 
-static void test_verdicts(void **state)
+static void test_dane_12_14_15_18_verdicts(void **state)
 {
     static const struct {
         DnssecState alias;
@@ -362,12 +427,14 @@ int main(void)
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_alias_itself),
+        cmocka_unit_test(test_dane_14_dname),
+        cmocka_unit_test(test_dname_elsewhere),
         cmocka_unit_test(test_mx_uncompressed),
-        cmocka_unit_test(test_negative),
-        cmocka_unit_test(test_bogus_has_no_records),
-        cmocka_unit_test(test_loops_and_limits),
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_dane_3_4_20_negative),
+        cmocka_unit_test(test_dane_1_bogus_has_no_records),
+        cmocka_unit_test(test_dane_19_loops_and_limits),
+        cmocka_unit_test(test_dane_22_broken),
+        cmocka_unit_test(test_dane_12_14_15_18_verdicts),
         cmocka_unit_test(test_reason_comes_along),
     };
 

@@ -169,7 +169,7 @@ static void test_insecure_single_asks_once(void **state)
     assert_int_equal(n_queries, 1);
 }
 
-static void test_insecure_chain_asks_each_hop(void **state)
+static void test_dane_14_insecure_chain_asks_each_hop(void **state)
 {
     Fixture *f = *state;
     ResolveAnswer *own;
@@ -246,7 +246,7 @@ static void test_limit(void **state)
     assert_int_equal(lookups_ask(f->lookups, &more, "d.lab", DNS_TYPE_A, keep, f), 0);
 }
 
-static void test_deadline(void **state)
+static void test_dane_1_22_deadline(void **state)
 {
     Fixture *f = *state;
     Waiter *w;
@@ -265,11 +265,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_secure_asks_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_insecure_single_asks_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_insecure_chain_asks_each_hop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dane_14_insecure_chain_asks_each_hop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_shared_after_reload, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dane_1_22_deadline, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

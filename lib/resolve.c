@@ -39,8 +39,10 @@ ResolveAnswer *resolve_answer_free(ResolveAnswer *a)
 {
     if (!a)
         return NULL;
-    for (size_t i = 0; i < a->n_hops; i++)
+    for (size_t i = 0; i < a->n_hops; i++) {
         free(a->hops[i].name);
+        free(a->hops[i].dname);
+    }
     for (size_t i = 0; i < a->n_records; i++)
         free(a->records[i].data);
     free(a->hops);

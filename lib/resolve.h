@@ -37,7 +37,8 @@ enum {
 };
 
 typedef struct ResolveHop {
-    char *name; /* presentation form, lower case, no trailing dot */
+    char *name;  /* presentation form, lower case, no trailing dot */
+    char *dname; /* in dnsd only: its alias was made from the DNAME of this name above; NULL: it has a CNAME of its own */
     DnssecState state;
 } ResolveHop;
 
