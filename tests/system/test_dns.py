@@ -4,8 +4,12 @@ DNSSEC does not work, and that its trust anchors follow their zone."""
 
 import concurrent.futures
 import json
+import pathlib
+import re
 
 import pytest
+from jeepney import DBusAddress, MessageType, new_method_call
+from jeepney.io.blocking import open_dbus_connection
 
 from lab import gateway, plain_message, send
 from lab.dns_proxy import TYPES
@@ -91,13 +95,13 @@ def names(dns):
         ("loop1.lab", "CNAME", "loop2.lab."),
         ("loop2.lab", "CNAME", "loop1.lab."),
         ("tree.lab", "DNAME", "lab."),
+        ("tree2.lab", "DNAME", "insecure.lab."),
     ]
     # What fails exists: of what does not, nobody would ask further.
     for name, kind, _ in FAILURES.values():
         if "failing" in name:
             records.append((name, "TLSA", TLSA) if kind == "TLSA" else (name, "A", "192.0.2.6"))
-    for name, kind, data in records:
-        dns.set(name, kind, data)
+    dns.set_all({(name, kind): data for name, kind, data in records})
 
 
 ROWS = {
@@ -143,6 +147,7 @@ CHAINS = {
     "dane_12": ("alias.lab", "A", S, 1, [("alias.lab", S), ("host.lab", S)]),
     "dane_12_dname": ("host.tree.lab", "A", S, 1, [("host.tree.lab", S), ("host.lab", S)]),
     "dane_14": ("leaving.lab", "A", I, 1, [("leaving.lab", S), ("host.insecure.lab", I)]),
+    "dane_14_dname": ("host.tree2.lab", "A", I, 1, [("host.tree2.lab", S), ("host.insecure.lab", I)]),
     "dane_14_cname": ("leaving.lab", "CNAME", S, 1, [("leaving.lab", S)]),
     "dane_10_alias_to_bogus": ("broken.lab", "A", B, 0, [("broken.lab", S), ("host.bogus.lab", B)]),
     "dane_16": ("first.lab", "A", S, 1, [("first.lab", S), ("second.lab", S), ("alias.lab", S), ("host.lab", S)]),
@@ -225,6 +230,61 @@ def test_answers_are_cached_until_the_cache_is_flushed(resolver, dns, proxy):
     resolver.run("posternctl dns flush")
     assert resolve(resolver, "kept.lab", "TXT").state == "secure"
     assert proxy.count("kept.lab", "TXT") == 2
+
+
+class Flood:
+    """Questions on the system bus, as many at a time as one caller may have there."""
+
+    ADDRESS = DBusAddress("/org/postern/Dns1", "org.postern.Dns1", "org.postern.Dns1")
+    AT_A_TIME = 8
+
+    def __init__(self, host):
+        self.path = f"unix:path={host.path('/run/dbus/system_bus_socket')}"
+
+    def ask(self, names):
+        """From several callers."""
+        names = list(names)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._ask, [names[i::8] for i in range(8)]))
+
+    def _ask(self, names):
+        with open_dbus_connection(self.path, auth_timeout=20) as connection:
+            for start in range(0, len(names), self.AT_A_TIME):
+                some = names[start:start + self.AT_A_TIME]
+                for name in some:
+                    connection.send(new_method_call(self.ADDRESS, "Resolve", "sq", (name, TYPES["TXT"])))
+                for _ in some:
+                    self._receive(connection)
+
+    @staticmethod
+    def _receive(connection):
+        message = connection.receive(timeout=20)
+        while message.header.message_type == MessageType.signal:
+            message = connection.receive(timeout=20)
+        assert message.header.message_type == MessageType.method_return, message.body
+        assert message.body[0] == "insecure" and len(message.body[5]) == 1, message.body
+
+
+def test_cache_stays_below_its_limit(resolver, dns):
+    # Given a small cache, and answers of a kilobyte that may all be kept
+    dns.set("*.insecure.lab", "TXT", " ".join(['"' + 250 * "x" + '"'] * 4), ttl=3600)
+    resolver.configure("dnsd", "[Dnsd]\nCacheSize=1M\n", name="70-cache")
+    resolver.reload("dnsd")
+    assert status(resolver)["CacheSize"] == 1024 * 1024
+    pid = resolver.pid_of("postern-dnsd.service")
+
+    def resident():
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
+
+    # when many times more is asked for than fits,
+    flood = Flood(resolver)
+    flood.ask(f"first{i}.insecure.lab" for i in range(1500))
+    full = resident()
+    flood.ask(f"more{i}.insecure.lab" for i in range(6000))
+    # then dnsd does not grow any more.
+    assert resident() - full < 2048, f"{full} kB, then {resident()} kB"
+    resolver.unconfigure("dnsd", name="70-cache")
+    resolver.reload("dnsd")
 
 
 # ---- does DNSSEC work here? ----
