@@ -75,12 +75,13 @@ static int append_tlsa(sd_bus_message *m, const TlsaRecord *records, size_t n)
     return r;
 }
 
-/* Reads a value of one key into object; the message stands in front of the variant. */
-typedef int (*ValueRead)(sd_bus_message *m, void *object);
+/* Reads a value of one key; the message stands in front of the variant. */
+typedef int (*ValueRead)(sd_bus_message *m, void *field);
 
 typedef struct ValueKey {
     const char *key;
     ValueRead read;
+    size_t offset; /* of the field; 0 for those that take the whole object */
 } ValueKey;
 
 static int read_dictionary(sd_bus_message *m, const ValueKey *keys, size_t n_keys, void *object)
@@ -100,7 +101,7 @@ static int read_dictionary(sd_bus_message *m, const ValueKey *keys, size_t n_key
         for (i = 0; i < n_keys; i++)
             if (streq(keys[i].key, key))
                 break;
-        r = i < n_keys ? keys[i].read(m, object) : sd_bus_message_skip(m, "v");
+        r = i < n_keys ? keys[i].read(m, (char *) object + keys[i].offset) : sd_bus_message_skip(m, "v");
         if (r < 0)
             return r;
         r = sd_bus_message_exit_container(m);
@@ -110,8 +111,9 @@ static int read_dictionary(sd_bus_message *m, const ValueKey *keys, size_t n_key
     return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_string(sd_bus_message *m, char **field)
+static int read_string(sd_bus_message *m, void *field)
 {
+    char **f = field;
     const char *s;
     char *copy;
     int r;
@@ -119,24 +121,31 @@ static int read_string(sd_bus_message *m, char **field)
     r = sd_bus_message_read(m, "v", "s", &s);
     if (r < 0)
         return r;
-    if (*field || strlen(s) > ATTEMPT_STRING_MAX)
+    if (*f || strlen(s) > ATTEMPT_STRING_MAX)
         return -EBADMSG;
     copy = strdup(s);
     if (!copy)
         return -ENOMEM;
-    *field = copy;
+    *f = copy;
     return 0;
 }
 
-static int read_bool(sd_bus_message *m, bool *field)
+static int read_bool(sd_bus_message *m, void *field)
 {
     int value, r;
 
     r = sd_bus_message_read(m, "v", "b", &value);
     if (r < 0)
         return r;
-    *field = value;
+    *(bool *) field = value;
     return 0;
+}
+
+static int read_enum(sd_bus_message *m, uint32_t max, uint32_t *ret)
+{
+    int r = sd_bus_message_read(m, "v", "u", ret);
+
+    return r < 0 ? r : *ret > max ? -EBADMSG : 0;
 }
 
 /* field: NULL-ended, max strings. */
@@ -206,6 +215,8 @@ static int append_request(sd_bus_message *m, const SmtpRequest *q)
     if (r >= 0)
         r = append_string(m, "DaneBase", q->dane_base);
     if (r >= 0)
+        r = append_string(m, "StsName", q->sts_name);
+    if (r >= 0)
         r = append_reference(m, &q->reference);
     if (r >= 0)
         r = append_tlsa(m, q->tlsa, q->n_tlsa);
@@ -246,39 +257,14 @@ int attempt_call(sd_bus *bus, sd_bus_slot **ret_slot, const SmtpRequest *request
     return sd_bus_call_async(bus, ret_slot, m, done, userdata, UINT64_MAX);
 }
 
-static int read_helo(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptRequest *) object)->helo);
-}
-
-static int read_server_name(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptRequest *) object)->server_name);
-}
-
-static int read_dane_base(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptRequest *) object)->dane_base);
-}
-
-static int read_sender(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptRequest *) object)->sender);
-}
-
 static int read_want(sd_bus_message *m, void *object)
 {
-    AttemptRequest *q = object;
     uint32_t want;
-    int r;
+    int r = read_enum(m, SMTP_TLS_DANE, &want);
 
-    r = sd_bus_message_read(m, "v", "u", &want);
-    if (r < 0)
-        return r;
-    if (want > SMTP_TLS_DANE)
-        return -EBADMSG;
-    q->request.want = (SmtpTlsWant) want;
-    return 0;
+    if (r >= 0)
+        ((AttemptRequest *) object)->request.want = (SmtpTlsWant) want;
+    return r;
 }
 
 static int read_names(sd_bus_message *m, void *object)
@@ -288,23 +274,14 @@ static int read_names(sd_bus_message *m, void *object)
     return read_strv(m, 16, &((AttemptRequest *) object)->names, &n);
 }
 
-static int read_insecure_name(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptRequest *) object)->insecure_name);
-}
-
 static int read_name_rule(sd_bus_message *m, void *object)
 {
     uint32_t rule;
-    int r;
+    int r = read_enum(m, TLS_NAMES_DNS, &rule);
 
-    r = sd_bus_message_read(m, "v", "u", &rule);
-    if (r < 0)
-        return r;
-    if (rule > TLS_NAMES_DNS)
-        return -EBADMSG;
-    ((AttemptRequest *) object)->request.reference.rule = (TlsNameRule) rule;
-    return 0;
+    if (r >= 0)
+        ((AttemptRequest *) object)->request.reference.rule = (TlsNameRule) rule;
+    return r;
 }
 
 static int read_pins(sd_bus_message *m, void *object)
@@ -432,9 +409,9 @@ static int read_tlsa(sd_bus_message *m, void *object)
 static const ValueKey request_keys[] = {
     {"Authorities", read_authorities},
     {"Body8Bit", read_body_8bit},
-    {"DaneBase", read_dane_base},
-    {"Helo", read_helo},
-    {"InsecureName", read_insecure_name},
+    {"DaneBase", read_string, offsetof(AttemptRequest, dane_base)},
+    {"Helo", read_string, offsetof(AttemptRequest, helo)},
+    {"InsecureName", read_string, offsetof(AttemptRequest, insecure_name)},
     {"MessageOffset", read_offset},
     {"MessageSize", read_size},
     {"NameRule", read_name_rule},
@@ -444,9 +421,10 @@ static const ValueKey request_keys[] = {
     {"QualifiedNames", read_qualified},
     {"Recipients", read_recipients},
     {"RequireTls", read_require_tls},
-    {"Sender", read_sender},
-    {"ServerName", read_server_name},
+    {"Sender", read_string, offsetof(AttemptRequest, sender)},
+    {"ServerName", read_string, offsetof(AttemptRequest, server_name)},
     {"SmtpUtf8", read_smtputf8},
+    {"StsName", read_string, offsetof(AttemptRequest, sts_name)},
     {"TimeoutUSec", read_timeout},
     {"Tls", read_want},
     {"Tlsa", read_tlsa},
@@ -491,6 +469,7 @@ int attempt_request_read(sd_bus_message *call, AttemptRequest **ret)
     q->request.helo = q->helo;
     q->request.server_name = q->server_name;
     q->request.dane_base = q->dane_base;
+    q->request.sts_name = q->sts_name;
     q->request.reference.names = (const char *const *) q->names;
     q->request.reference.insecure_name = q->insecure_name;
     q->request.reference.pins = (const char *const *) q->pins;
@@ -513,6 +492,7 @@ AttemptRequest *attempt_request_free(AttemptRequest *q)
     free(q->server_name);
     free(q->insecure_name);
     free(q->dane_base);
+    free(q->sts_name);
     free(q->sender);
     (void) strv_free(q->names);
     (void) strv_free(q->pins);
@@ -570,6 +550,8 @@ int attempt_reply(sd_bus_message *call, const SmtpResult *result, size_t n_recip
     if (r >= 0)
         r = sd_bus_message_append(m, "{sv}", "TlsVerify", "u", (uint32_t) result->verify);
     if (r >= 0)
+        r = sd_bus_message_append(m, "{sv}", "StsVerify", "u", (uint32_t) result->sts);
+    if (r >= 0)
         r = append_bool(m, "TlsResumed", result->tls.resumed);
     if (r >= 0)
         r = append_string(m, "TlsVersion", result->tls.version);
@@ -604,15 +586,11 @@ static int read_reply_value(sd_bus_message *m, SmtpReply *reply)
 static int read_stage(sd_bus_message *m, void *object)
 {
     uint32_t stage;
-    int r;
+    int r = read_enum(m, SMTP_STAGE_DONE, &stage);
 
-    r = sd_bus_message_read(m, "v", "u", &stage);
-    if (r < 0)
-        return r;
-    if (stage > SMTP_STAGE_DONE)
-        return -EBADMSG;
-    ((AttemptResult *) object)->result.stage = (SmtpStage) stage;
-    return 0;
+    if (r >= 0)
+        ((AttemptResult *) object)->result.stage = (SmtpStage) stage;
+    return r;
 }
 
 static int read_reply(sd_bus_message *m, void *object)
@@ -651,48 +629,14 @@ static int read_replies(sd_bus_message *m, void *object)
     return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_tls_offered(sd_bus_message *m, void *object)
-{
-    return read_bool(m, &((AttemptResult *) object)->result.tls_offered);
-}
-
-static int read_tls_used(sd_bus_message *m, void *object)
-{
-    return read_bool(m, &((AttemptResult *) object)->result.tls_used);
-}
-
-static int read_tls_verify(sd_bus_message *m, void *object)
+static int read_verify(sd_bus_message *m, void *field)
 {
     uint32_t verify;
-    int r;
+    int r = read_enum(m, _TLS_VERIFY_MAX - 1, &verify);
 
-    r = sd_bus_message_read(m, "v", "u", &verify);
-    if (r < 0)
-        return r;
-    if (verify >= _TLS_VERIFY_MAX)
-        return -EBADMSG;
-    ((AttemptResult *) object)->result.verify = (TlsVerify) verify;
-    return 0;
-}
-
-static int read_tls_resumed(sd_bus_message *m, void *object)
-{
-    return read_bool(m, &((AttemptResult *) object)->result.tls.resumed);
-}
-
-static int read_version(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptResult *) object)->version);
-}
-
-static int read_cipher(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptResult *) object)->cipher);
-}
-
-static int read_group(sd_bus_message *m, void *object)
-{
-    return read_string(m, &((AttemptResult *) object)->group);
+    if (r >= 0)
+        *(TlsVerify *) field = (TlsVerify) verify;
+    return r;
 }
 
 static int read_reason(sd_bus_message *m, void *object)
@@ -704,20 +648,21 @@ static const ValueKey result_keys[] = {
     {"Recipients", read_replies},
     {"Reply", read_reply},
     {"Stage", read_stage},
-    {"TlsCipher", read_cipher},
-    {"TlsGroup", read_group},
-    {"TlsOffered", read_tls_offered},
+    {"StsVerify", read_verify, offsetof(AttemptResult, result.sts)},
+    {"TlsCipher", read_string, offsetof(AttemptResult, cipher)},
+    {"TlsGroup", read_string, offsetof(AttemptResult, group)},
+    {"TlsOffered", read_bool, offsetof(AttemptResult, result.tls_offered)},
     {"TlsReason", read_reason},
-    {"TlsResumed", read_tls_resumed},
-    {"TlsUsed", read_tls_used},
-    {"TlsVerify", read_tls_verify},
-    {"TlsVersion", read_version},
+    {"TlsResumed", read_bool, offsetof(AttemptResult, result.tls.resumed)},
+    {"TlsUsed", read_bool, offsetof(AttemptResult, result.tls_used)},
+    {"TlsVerify", read_verify, offsetof(AttemptResult, result.verify)},
+    {"TlsVersion", read_string, offsetof(AttemptResult, version)},
 };
 
 /* Done means that somebody has it: a worker that says so without such a recipient is not believed. */
 static bool is_plausible(const AttemptResult *a)
 {
-    if (a->result.verify != TLS_VERIFY_NONE && !a->result.tls_used)
+    if ((a->result.verify != TLS_VERIFY_NONE || a->result.sts != TLS_VERIFY_NONE) && !a->result.tls_used)
         return false;
     if (a->result.stage != SMTP_STAGE_DONE)
         return true;

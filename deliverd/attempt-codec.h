@@ -46,7 +46,7 @@ int attempt_result_read(sd_bus_message *reply, size_t n_recipients, AttemptResul
 typedef struct AttemptRequest {
     SmtpRequest request; /* tls and authorities are the worker's to fill in; strings and records are below */
     int socket_fd, message_fd; /* this structure's; -EBADF when taken */
-    char *helo, *server_name, *insecure_name, *dane_base, *sender;
+    char *helo, *server_name, *insecure_name, *sts_name, *dane_base, *sender;
     char **names, **pins, **authorities, **recipients; /* NULL-ended */
     TlsaRecord *tlsa;
     uint8_t *tlsa_data;

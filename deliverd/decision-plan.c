@@ -209,14 +209,10 @@ static void plan_sts(const DestinationPolicy *policy, const HostFacts *facts, Ho
     if (!sts)
         return;
     p->sts = sts->mode;
-    p->sts_named = sts_names_host(policy, facts);
-    if (sts->mode == STS_MODE_TESTING) {
-        /* Where no name matters for the delivery, let verification say what the policy would have come to. */
-        if (p->sts_named && p->want < SMTP_TLS_VERIFY)
-            only_name(policy, p, facts->host);
+    p->sts_name = sts_names_host(policy, facts) ? facts->host : NULL;
+    if (sts->mode == STS_MODE_TESTING)
         return;
-    }
-    if (!p->sts_named) {
+    if (!p->sts_name) {
         plan_skip(p, FAILURE_STS, "the MTA-STS policy does not name this host");
         return;
     }
@@ -296,13 +292,13 @@ const char *decision_got(bool tls_used, TlsVerify verified)
     }
 }
 
-const char *decision_sts_tested(const HostPlan *plan, bool tls_used, TlsVerify verified)
+const char *decision_sts_tested(const HostPlan *plan, bool tls_used, TlsVerify seen)
 {
     if (plan->sts != STS_MODE_TESTING)
         return NULL;
-    if (!plan->sts_named)
+    if (!plan->sts_name)
         return "host-not-named";
     if (!tls_used)
         return "no-tls";
-    return tls_verify_succeeded(verified) ? "passed" : tls_verify_to_string(verified);
+    return tls_verify_succeeded(seen) ? "passed" : tls_verify_to_string(seen);
 }

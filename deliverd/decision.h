@@ -120,7 +120,7 @@ typedef struct HostPlan {
     TlsaRecord tlsa[RESOLVE_RECORDS_MAX]; /* the usable ones, pointing into the answer */
     size_t n_tlsa;
     StsMode sts;           /* of the policy that counts here; STS_MODE_NONE where there is none or DANE decides */
-    bool sts_named;        /* it names this host */
+    const char *sts_name;  /* this host's name if it names it; HostFacts.host */
     bool require_tls;      /* the host has to offer REQUIRETLS, and is told it */
 } HostPlan;
 
@@ -136,8 +136,9 @@ const char *decision_wanted(const HostPlan *plan, SmtpTlsWant want);
 TlsVerify decision_verified(const HostPlan *plan, TlsVerify seen);
 /* "dane", "verified", "encrypted", "none": POSTERN_TLS_RESULT. verified: as decision_verified() says. */
 const char *decision_got(bool tls_used, TlsVerify verified);
-/* POSTERN_STS_RESULT: what a policy in testing mode would have come to, "passed" or why not; static. NULL: there is none. */
-const char *decision_sts_tested(const HostPlan *plan, bool tls_used, TlsVerify verified);
+/* POSTERN_STS_RESULT: what a policy in testing mode would have come to, "passed" or why not; static. NULL: there is none. seen: of
+ * plan->sts_name, SmtpResult.sts. */
+const char *decision_sts_tested(const HostPlan *plan, bool tls_used, TlsVerify seen);
 
 /* ---- after an attempt ---- */
 typedef enum NextStep {

@@ -31,7 +31,7 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
     const SmtpResult *result = a->result;
     const char *wanted = decision_wanted(a->plan, a->want), *got = decision_got(result->tls_used, a->verified);
     const char *verified = tls_verify_to_string(a->verified);
-    const char *tested = decision_sts_tested(a->plan, result->tls_used, a->verified);
+    const char *tested = decision_sts_tested(a->plan, result->tls_used, result->sts);
     char to[400], count[24], tls[64] = "", sts[64] = "";
 
     (void) snprintf(count, sizeof(count), "%zu", a->delivered);

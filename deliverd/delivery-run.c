@@ -318,6 +318,7 @@ static void connect_address(DeliveryRun *r)
             .authorities = r->plan.authorities,
             .qualified = r->plan.qualified,
         },
+        .sts_name = r->plan.sts == STS_MODE_TESTING ? r->plan.sts_name : NULL,
         .dane_base = r->plan.base,
         .tlsa = r->plan.tlsa,
         .n_tlsa = r->plan.n_tlsa,

@@ -138,6 +138,10 @@ static void test_verified_needs_tls(void **state)
 
         assert_true(sd_bus_message_append(m, "a{sv}", 3, "TlsVerify", "u", TLS_VERIFY_DANE, "TlsUsed", "b", used, "Future", "a{ss}", 1, "a", "b") >= 0);
         assert_int_equal(read_result(m, &r), used ? 0 : -EBADMSG);
+        r = attempt_result_free(r);
+        m = carrier();
+        assert_true(sd_bus_message_append(m, "a{sv}", 2, "StsVerify", "u", TLS_VERIFY_PKIX, "TlsUsed", "b", used) >= 0);
+        assert_int_equal(read_result(m, &r), used ? 0 : -EBADMSG);
     }
 }
 
@@ -158,6 +162,7 @@ static void test_request(void **state)
     const SmtpRequest request = {
         .helo = "gw.example.org",
         .server_name = "mx.example.com",
+        .sts_name = "mx2.example.com",
         .want = SMTP_TLS_VERIFY,
         .reference = {.names = names, .rule = TLS_NAMES_DNS, .pins = pins, .pins_and_chain = true, .authorities = authorities,
                 .qualified = true},
@@ -179,6 +184,7 @@ static void test_request(void **state)
     while (!got)
         assert_true(sd_event_run(event, UINT64_MAX) >= 0);
     assert_string_equal(got->request.server_name, "mx.example.com");
+    assert_string_equal(got->request.sts_name, "mx2.example.com");
     assert_int_equal(got->request.want, SMTP_TLS_VERIFY);
     assert_int_equal(got->request.reference.rule, TLS_NAMES_DNS);
     assert_string_equal(got->request.reference.names[0], "mx.example.com");

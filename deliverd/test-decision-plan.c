@@ -139,12 +139,12 @@ static void test_sts_13_none(void **state)
     CHECK("may may example.com,?mx.example.com/any smtp", PREFERRED, .mx = MX_INSECURE, .sts = OFF);
 }
 
-/* The level holds. Below verification no name matters but for the report; the host that the policy names is known. */
+/* The level holds, but for that the host that the policy names is known. */
 static void test_sts_14_testing(void **state)
 {
-    CHECK("may may mx.example.com/dns smtp", PREFERRED, .mx = MX_INSECURE, .sts = TESTING);
+    CHECK("may may example.com,mx.example.com/any smtp", PREFERRED, .mx = MX_INSECURE, .sts = TESTING);
     CHECK("may may example.com,?mx.example.com/any smtp", PREFERRED, .mx = MX_INSECURE, .sts = TESTING_OTHER);
-    CHECK("required required mx.example.com/dns tls", REQUIRED, .mx = MX_INSECURE, .sts = TESTING);
+    CHECK("required required example.com,mx.example.com/any tls", REQUIRED, .mx = MX_INSECURE, .sts = TESTING);
     CHECK("verify required-verify example.com,mx.example.com/any tls", VERIFY, .mx = MX_INSECURE, .sts = TESTING);
     CHECK("verify required-verify example.com,?mx.example.com/any tls", VERIFY, .mx = MX_INSECURE, .sts = TESTING_OTHER);
     CHECK("dane dane mx.example.com,example.com dane", PREFERRED, .tlsa = USABLE, .sts = TESTING);
@@ -152,8 +152,8 @@ static void test_sts_14_testing(void **state)
 
 static void test_sts_14_report(void **state)
 {
-    const HostPlan testing = {.sts = STS_MODE_TESTING, .sts_named = true}, other = {.sts = STS_MODE_TESTING},
-                   enforce = {.sts = STS_MODE_ENFORCE, .sts_named = true};
+    const HostPlan testing = {.sts = STS_MODE_TESTING, .sts_name = H}, other = {.sts = STS_MODE_TESTING},
+                   enforce = {.sts = STS_MODE_ENFORCE, .sts_name = H};
 
     assert_null(decision_sts_tested(&enforce, true, TLS_VERIFY_PKIX));
     assert_null(decision_sts_tested(&(HostPlan) {}, true, TLS_VERIFY_PKIX));
@@ -197,7 +197,7 @@ static void test_sts_23_unusable_and_enforced(void **state)
 {
     CHECK("verify sts mx.example.com/dns sts", PREFERRED, .tlsa = UNUSABLE, .sts = ENFORCE);
     CHECK("skip sts", PREFERRED, .tlsa = UNUSABLE, .sts = ENFORCE_OTHER);
-    CHECK("required required mx.example.com/dns tls", PREFERRED, .tlsa = UNUSABLE, .sts = TESTING);
+    CHECK("required required example.com,mx.example.com/any tls", PREFERRED, .tlsa = UNUSABLE, .sts = TESTING);
     CHECK("skip dane", MANDATORY, .tlsa = UNUSABLE, .sts = ENFORCE);
 }
 
@@ -302,7 +302,7 @@ static void test_combined_1_pins(void **state)
         {TLS_LEVEL_REQUIRED_VERIFY, TESTING, MESSAGE_TLS_DEFAULT, true, false},
         {TLS_LEVEL_REQUIRED_VERIFY, NULL, MESSAGE_TLS_REQUIRED, true, false},
         {TLS_LEVEL_REQUIRED, ENFORCE, MESSAGE_TLS_DEFAULT, false, true},
-        {TLS_LEVEL_PREFERRED, TESTING, MESSAGE_TLS_DEFAULT, false, true},
+        {TLS_LEVEL_PREFERRED, TESTING, MESSAGE_TLS_DEFAULT, true, false},
         {TLS_LEVEL_PREFERRED, NULL, MESSAGE_TLS_REQUIRED, false, true},
     };
 

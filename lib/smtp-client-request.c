@@ -126,7 +126,7 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
         return -EINVAL;
 
     c->request = *q;
-    c->request.helo = c->request.server_name = c->request.dane_base = c->request.sender = NULL;
+    c->request.helo = c->request.server_name = c->request.dane_base = c->request.sts_name = c->request.sender = NULL;
     c->request.recipients = NULL;
     c->request.reference = (TlsReference) {
         .rule = q->reference.rule,
@@ -142,6 +142,8 @@ int smtp_client_copy_request(SmtpClient *c, const SmtpRequest *q)
         r = copy_string(&c->request.server_name, q->server_name);
     if (r >= 0)
         r = copy_string(&c->request.dane_base, q->dane_base);
+    if (r >= 0)
+        r = copy_string(&c->request.sts_name, q->sts_name);
     if (r >= 0)
         r = copy_string(&c->request.sender, q->sender);
     if (r >= 0)
@@ -162,6 +164,7 @@ void smtp_client_free_request(SmtpClient *c)
     free((char *) c->request.helo);
     free((char *) c->request.server_name);
     free((char *) c->request.dane_base);
+    free((char *) c->request.sts_name);
     free((char *) c->request.sender);
     free_strings(c->request.reference.names);
     free((char *) c->request.reference.insecure_name);

@@ -186,6 +186,9 @@ static void secured(SmtpClient *c)
     c->result.tls_used = true;
     tls_facts(ssl, &c->result.tls);
     c->result.verify = c->request.want == SMTP_TLS_DANE ? tls_dane_result(ssl) : tls_verify_result(ssl, &c->request.reference);
+    if (c->request.sts_name && c->request.want != SMTP_TLS_DANE)
+        c->result.sts = tls_verify_result(ssl,
+                &(TlsReference) {.names = (const char *const[]) {c->request.sts_name, NULL}, .rule = TLS_NAMES_DNS});
     if (c->request.want >= SMTP_TLS_VERIFY && !tls_verify_succeeded(c->result.verify)) {
         c->result.tls_reason = tls_verify_explain(c->result.verify);
         end_because(c, SMTP_STAGE_VERIFY, 0, c->result.tls_reason, true);

@@ -153,7 +153,7 @@ static int setup(void **state)
     assert_true(sd_event_new(&f->event) >= 0);
     assert_int_equal(tls_client_context_new(&f->client_ctx, NULL), 0);
     assert_int_equal(tls_server_context_new(&f->server_ctx, NULL), 0);
-    f->certificate = test_certificate_new(&(TestCertificateSpec){.cn = HOST}, NULL);
+    f->certificate = test_certificate_new(&(TestCertificateSpec){.cn = HOST, .san = "DNS:" HOST}, NULL);
     test_certificate_use(f->server_ctx, f->certificate, NULL);
     *state = f;
     return 0;
@@ -524,6 +524,8 @@ static void test_authorities(void **state)
         const char *name, *insecure_name;
         SmtpStage stage;
         TlsVerify verify;
+        const char *sts_name;
+        TlsVerify sts;
     } rows[] = {
         {SMTP_TLS_VERIFY, true, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_PKIX},
         {SMTP_TLS_VERIFY, true, "other.example", HOST, SMTP_STAGE_DONE, TLS_VERIFY_PKIX_MX_INSECURE},
@@ -532,6 +534,10 @@ static void test_authorities(void **state)
         {SMTP_TLS_REQUIRED, true, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_PKIX},
         {SMTP_TLS_REQUIRED, false, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_SELF_SIGNED},
         {SMTP_TLS_IF_OFFERED, true, "other.example", NULL, SMTP_STAGE_DONE, TLS_VERIFY_NAME_MISMATCH},
+        /* What is asked for a policy that is only tested changes nothing. */
+        {SMTP_TLS_REQUIRED, true, "other.example", NULL, SMTP_STAGE_DONE, TLS_VERIFY_NAME_MISMATCH, HOST, TLS_VERIFY_PKIX},
+        {SMTP_TLS_VERIFY, true, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_PKIX, "other.example", TLS_VERIFY_NAME_MISMATCH},
+        {SMTP_TLS_IF_OFFERED, false, HOST, NULL, SMTP_STAGE_DONE, TLS_VERIFY_SELF_SIGNED, HOST, TLS_VERIFY_SELF_SIGNED},
     };
     static const Line delivered[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO(""), REST, END},
                       refused[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, QUIT, END};
@@ -550,10 +556,12 @@ static void test_authorities(void **state)
         q = request(f);
         q.want = rows[i].want;
         q.authorities = authorities;
+        q.sts_name = rows[i].sts_name;
         q.reference = (TlsReference) {.names = names, .insecure_name = rows[i].insecure_name};
         run(f, rows[i].stage == SMTP_STAGE_DONE ? delivered : refused, &q);
         assert_int_equal(f->result.stage, rows[i].stage);
         assert_int_equal(f->result.verify, rows[i].verify);
+        assert_int_equal(f->result.sts, rows[i].sts);
         assert_int_equal(rows[i].stage == SMTP_STAGE_VERIFY, *f->tls_reason != '\0');
         assert_int_equal(rows[i].stage == SMTP_STAGE_DONE, strstr(f->commands, "MAIL") != NULL);
         assert_int_equal(teardown(&p), 0);
