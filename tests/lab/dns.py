@@ -5,7 +5,8 @@ import shlex
 
 from .node import wait_until
 
-ZONES = {"lab": "signed", "insecure.lab": "unsigned", "bogus.lab": "bogus", "nsec3.lab": "nsec3", "rolled.lab": "signed"}
+ZONES = {"lab": "signed", "insecure.lab": "unsigned", "bogus.lab": "bogus", "nsec3.lab": "nsec3", "rolled.lab": "signed",
+         "_tcp.half.lab": "unsigned"}
 
 CONFIGURATION = """\
 server:

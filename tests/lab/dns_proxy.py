@@ -24,6 +24,7 @@ def _question(message):
 class DnsProxy:
     """Listens on port 53 of its address, UDP and TCP.
 
+    authenticated: say so (AD) of all answers, true or not.
     strip: hand questions on without EDNS, so that answers come without signatures, and claim that they were validated.
     fail(name, type, how): from now on, how is "servfail", "refused", "notimp", "formerr", "malformed" or "silent".
     asked: each question as (name, type).
@@ -32,6 +33,7 @@ class DnsProxy:
     def __init__(self, network, address, server):
         self.address = address
         self.server = server
+        self.authenticated = False
         self.strip = False
         self.asked = []
         self._failures = {}
@@ -89,7 +91,7 @@ class DnsProxy:
 
     def _claim(self, answer):
         """With the AD bit set, which nobody should believe who did not ask for it over a trusted channel."""
-        return answer[:3] + bytes([answer[3] | 0x20]) + answer[4:] if self.strip else answer
+        return answer[:3] + bytes([answer[3] | 0x20]) + answer[4:] if self.strip or self.authenticated else answer
 
     def _serve_udp(self):
         while True:

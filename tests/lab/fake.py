@@ -24,7 +24,7 @@ class Behaviour:
     starttls: str | None = "220 2.0.0 Go ahead"
     secure_extensions: tuple = ()  # offered under TLS only
     offer_starttls: bool = True
-    # good, drop (right after the 220), garbage (no TLS at all), silent (never answered), tls1.0 (nothing newer),
+    # good, drop (right after the 220), garbage (no TLS at all), silent (never answered), tls1.0 or tls1.2 (nothing newer),
     # anonymous (no cipher but those without a certificate)
     handshake: str = "good"
     mail: str | None = "250 2.1.0 Ok"
@@ -141,7 +141,8 @@ class FakeSmtp:
         try:
             return self.messages.get(timeout=timeout)
         except queue.Empty:
-            raise AssertionError(f"no message came to {self.address} in {timeout} s; clients said: {self.commands[-20:]}") from None
+            said = self.commands[-20:]
+            raise AssertionError(f"no message came to {self.address} in {timeout} s; clients said: {said}") from None
 
     @property
     def wire(self):
@@ -167,6 +168,8 @@ class FakeSmtp:
                     warnings.simplefilter("ignore", DeprecationWarning)
                     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
                 context.set_ciphers("ALL:@SECLEVEL=0")
+            if handshake == "tls1.2":
+                context.maximum_version = ssl.TLSVersion.TLSv1_2
             context.sni_callback = lambda tls, name, _: setattr(tls, "asked_for", name)
             self._contexts[key] = context
         return self._contexts[key]
@@ -205,6 +208,21 @@ class Session:
     @property
     def tls(self):
         return self.connection.tls
+
+    def hello_extensions(self):
+        """Those of the ClientHello: type → data (RFC 8446, section 4.1.2)."""
+        record = bytes(self.connection.wire.partition(b"STARTTLS\r\n")[2])
+        hello = record[9:5 + int.from_bytes(record[3:5], "big")]
+        at = 34
+        for width in (1, 2, 1):  # session id, ciphers, compression
+            at += width + int.from_bytes(hello[at:at + width], "big")
+        found = {}
+        at += 2
+        while at < len(hello):
+            kind, size = int.from_bytes(hello[at:at + 2], "big"), int.from_bytes(hello[at + 2:at + 4], "big")
+            found[kind] = hello[at + 4:at + 4 + size]
+            at += 4 + size
+        return found
 
     def reply(self, text):
         if self.server.behaviour.delay:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A booted host with the suite installed and running."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
+
+from .node import Timeout
 
 DAEMONS = ("smtpd", "deliverd", "certd", "dnsd", "alertd")
 UNITS = [f"postern-{name}.service" for name in DAEMONS]
@@ -107,3 +110,19 @@ class Gateway:
         """The first journal entry with this MESSAGE_ID and these fields (POSTERN_ is put before their names)."""
         wanted = {f"POSTERN_{name}": value for name, value in fields.items()}
         return self.host.wait_journal(timeout=timeout, since=since, MESSAGE_ID=message_id, **wanted)[0]
+
+    def ends(self, queue_ids, since=0, timeout=60):
+        """How the first attempt with each of these messages ended: queue id → journal entry. After timeout those that there are."""
+        found = {}
+
+        def is_first(entry):
+            queue_id = entry.get("POSTERN_QUEUE_ID")
+            if entry.get("MESSAGE_ID") not in (DELIVERED, DEFERRED, BOUNCED) or queue_id not in queue_ids or queue_id in found:
+                return False
+            found[queue_id] = entry
+            return True
+
+        with contextlib.suppress(Timeout):
+            self.host.wait_journal(timeout=timeout, since=since, match=is_first, count=len(queue_ids),
+                                   SYSLOG_IDENTIFIER="postern-deliverd")
+        return found

@@ -184,10 +184,10 @@ class Lab:
         """A Postfix that takes mail for domain; see Mx."""
         return Mx(self.peer(name, ["postfix"]), domain, certificate, settings)
 
-    def fake_smtp(self, name, behaviour=None, certificate=None):
+    def fake_smtp(self, name, behaviour=None, certificate=None, port=25):
         """A scripted SMTP server for what no real one does; see FakeSmtp."""
         network, address = self.attach(name)
-        server = FakeSmtp(network, address, behaviour, certificate)
+        server = FakeSmtp(network, address, behaviour, certificate, port)
         self._servers.append(server)
         return server
 

@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from lab import Behaviour, Certificate, Timeout, gateway, plain_message, send_all
+from lab import Behaviour, Certificate, gateway, plain_message, send_all
 from lab.node import wait_until
 
 CLEAR, ENCRYPTED, WAITS = "none", "encrypted", "deferred"
@@ -126,17 +126,9 @@ def configuration():
 
 def observe(gate, deliveries, since):
     """Wait until the first attempt of each has ended, and note how, and which alerts there were."""
-    waiting = {delivery.queue_id: delivery for delivery in deliveries}
-    endings = (gateway.DELIVERED, gateway.DEFERRED, gateway.BOUNCED)
-    try:
-        gate.wait_journal(timeout=60, since=since, count=len(waiting), SYSLOG_IDENTIFIER="postern-deliverd",
-                          match=lambda entry: entry.get("MESSAGE_ID") in endings and entry["POSTERN_QUEUE_ID"] in waiting)
-    except Timeout:
-        pass  # the tests of those that did not end say so
-    for entry in gate.journal(since=since, SYSLOG_IDENTIFIER="postern-deliverd"):
-        delivery = waiting.get(entry.get("POSTERN_QUEUE_ID"))
-        if delivery and entry.get("MESSAGE_ID") in endings and delivery.entry is None:
-            delivery.entry = entry
+    ends = gate.ends([delivery.queue_id for delivery in deliveries], since)
+    for delivery in deliveries:
+        delivery.entry = ends.get(delivery.queue_id)
     by_domain = {delivery.domain: delivery for delivery in deliveries}
     for entry in gate.journal(since=since, MESSAGE_ID=gateway.ALERT):
         delivery = by_domain.get(entry["POSTERN_ALERT_KEY"].partition(":")[2])
@@ -147,7 +139,8 @@ def observe(gate, deliveries, since):
 @pytest.fixture(scope="module")
 def deliveries(lab, dns, gate, administrator, trusted):
     """One message for each case and each peer, and what became of it: {(case, peer): Delivery}."""
-    servers = {name: lab.fake_smtp(f"hostile-{name}", peer.behaviour, certificate_of(lab, trusted, name)) for name, peer in PEERS.items()}
+    servers = {name: lab.fake_smtp(f"hostile-{name}", peer.behaviour, certificate_of(lab, trusted, name))
+               for name, peer in PEERS.items()}
     publish(dns, servers)
     gate.configure("deliverd", configuration())
     gate.reload("deliverd")
@@ -166,13 +159,14 @@ def deliveries(lab, dns, gate, administrator, trusted):
     for server in servers.values():
         server.behaviour = Behaviour()
     gate.flush_all()
-    wait_until(lambda: not {delivery.queue_id for delivery in made.values()} & set(gate.queue()), what="an empty queue", interval=0.1)
+    ids = {delivery.queue_id for delivery in made.values()}
+    wait_until(lambda: not ids & set(gate.queue()), timeout=20, what="the deliveries", interval=0.1)
 
 
 def check_log(delivery, wanted):
     entry, peer = delivery.entry, delivery.peer
     assert entry["POSTERN_DESTINATION"] == delivery.domain
-    assert entry["POSTERN_TLS_WANTED"] == wanted
+    assert entry["POSTERN_TLS_WANTED"] == wanted, entry["MESSAGE"]
     assert entry["POSTERN_TLS_RESULT"] == (ENCRYPTED if delivery.outcome == ENCRYPTED else "none")
     assert f"tls={wanted}:{entry['POSTERN_TLS_RESULT']}" in entry["MESSAGE"]
     if delivery.outcome != CLEAR:
@@ -199,8 +193,8 @@ def check_wire(delivery):
         return
     # Once, on a connection where TLS was not tried before.
     assert len(seen) == 1 and "STARTTLS" not in seen[0].commands
-    assert re.search(rb"\nMAIL FROM:<%b>.*\nRCPT TO:<bob@%b>.*\nHello\.\r\n\.\r\n" % (delivery.sender.encode(), delivery.domain.encode()),
-                     seen[0].connection.wire, re.DOTALL)
+    said = rb"\nMAIL FROM:<%b>.*\nRCPT TO:<bob@%b>.*\nHello\.\r\n\.\r\n" % (delivery.sender.encode(), delivery.domain.encode())
+    assert re.search(said, seen[0].connection.wire, re.DOTALL)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -209,7 +203,7 @@ def test_level(deliveries, level, name):
     delivery = deliveries[level, name]
     assert delivery.entry, "the attempt did not end"
     wanted, *outcomes = LEVELS[level]
-    assert delivery.outcome == outcomes[COLUMN[delivery.peer.fault] - 1]
+    assert delivery.outcome == outcomes[COLUMN[delivery.peer.fault] - 1], delivery.entry["MESSAGE"]
     fell_back = delivery.outcome == CLEAR and delivery.peer.fault != NOT_OFFERED
     check_log(delivery, "none" if fell_back else wanted)
     check_alert(delivery, "tls" if delivery.outcome == WAITS else None)
@@ -221,7 +215,7 @@ def test_level(deliveries, level, name):
 def test_fallback(deliveries, fallback, name):
     delivery = deliveries[fallback, name]
     assert delivery.entry, "the attempt did not end"
-    assert delivery.outcome == FALLBACKS[fallback][delivery.peer.fault == BROKEN]
+    assert delivery.outcome == FALLBACKS[fallback][delivery.peer.fault == BROKEN], delivery.entry["MESSAGE"]
     check_log(delivery, "none" if delivery.outcome == CLEAR else "may")
     check_alert(delivery, None)
     check_wire(delivery)
@@ -233,7 +227,7 @@ def test_dane_47_never_in_the_clear(deliveries, name):
     # With TLS=Preferred: it is the TLSA record that wants it so.
     delivery = deliveries["DANE", name]
     assert delivery.entry, "the attempt did not end"
-    assert delivery.outcome == WAITS
+    assert delivery.outcome == WAITS, delivery.entry["MESSAGE"]
     check_log(delivery, "dane")
     check_alert(delivery, "dane")
     check_wire(delivery)
