@@ -27,6 +27,7 @@ typedef struct DnsConfig {
     char **forward;          /* "address[@port]", with forward_tls "#name" behind it; none: from the root servers */
     bool forward_tls;
     char *forward_ca_file;   /* whose authorities say who a forwarder is */
+    uint16_t relay_port;     /* of tls-relay.h, filled in by the manager; 0: only to check */
     uint64_t cache_size;     /* bytes */
     uint64_t timeout_usec;   /* for a lookup with all its hops */
     unsigned pending_max, pending_per_peer_max;

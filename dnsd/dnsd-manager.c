@@ -19,6 +19,7 @@ Manager *manager_free(Manager *m)
     bus_tests_clear(&m->tests);
     dnssec_watch_free(m->watch);
     lookups_free(m->lookups);
+    tls_relay_free(m->relay);
     peer_client_free(m->alertd);
     anchors_free(m->anchors);
     dns_config_free(m->config);
@@ -46,7 +47,8 @@ static int make_resolver(sd_event *event, const DnsConfig *config, const Anchors
     return resolver_new(ret, event, config, &(const ResolverTrust) {.anchors = anchors_trusted(anchors)}, ret_reason);
 }
 
-static int load(const char *root, sd_event *event, const char *state, const char *work, ConfReport *report, Loaded *ret)
+/* m NULL: only to check. */
+static int load(const char *root, const Manager *m, ConfReport *report, Loaded *ret)
 {
     _cleanup_(loaded_done) Loaded l = {};
     _cleanup_free_ char *reason = NULL;
@@ -55,10 +57,12 @@ static int load(const char *root, sd_event *event, const char *state, const char
     r = dns_config_load(&l.config, root, report);
     if (r < 0)
         return r;
-    r = anchors_new(&l.anchors, l.config, state, work, report);
+    if (m)
+        l.config->relay_port = tls_relay_port(m->relay);
+    r = anchors_new(&l.anchors, l.config, m ? m->state : NULL, m ? m->work : NULL, report);
     if (r < 0)
         return r;
-    r = make_resolver(event, l.config, l.anchors, &l.resolver, &reason);
+    r = make_resolver(m ? m->event : NULL, l.config, l.anchors, &l.resolver, &reason);
     if (r == -EINVAL && reason) {
         r = conf_report_add(report, CONF_ERROR, NULL, 0, "libunbound refuses the settings: %s", reason);
         return r < 0 ? r : -EBADMSG;
@@ -74,7 +78,7 @@ int manager_check_config(const char *root, ConfReport *report)
 {
     _cleanup_(loaded_done) Loaded l = {};
 
-    return load(root, NULL, NULL, NULL, report, &l);
+    return load(root, NULL, report, &l);
 }
 
 static int configure(Manager *m, ConfReport *report)
@@ -82,12 +86,20 @@ static int configure(Manager *m, ConfReport *report)
     _cleanup_(loaded_done) Loaded l = {};
     int r;
 
-    r = load("", m->event, m->state, m->work, report, &l);
+    r = load("", m, report, &l);
+    if (r < 0)
+        return r;
+    r = tls_relay_configure(m->relay, l.config);
+    if (r == -EBADMSG)
+        (void) conf_report_add(report, CONF_ERROR, NULL, 0, "No certificates can be read from ForwardCAFile=%s", l.config->forward_ca_file);
     if (r < 0)
         return r;
     r = dnssec_watch_configure(m->watch, l.config, l.anchors);
-    if (r < 0)
+    if (r < 0) {
+        if (m->config)
+            (void) tls_relay_configure(m->relay, m->config);
         return r;
+    }
     lookups_configure(m->lookups, l.resolver, l.config->pending_max, l.config->timeout_usec);
     dns_config_free(m->config);
     anchors_free(m->anchors);
@@ -234,6 +246,8 @@ int manager_new(Manager **ret, const char *state, const char *work)
     r = lookups_new(&m->lookups, m->event);
     if (r >= 0)
         r = peer_client_new(&m->alertd, m->event, "alertd");
+    if (r >= 0)
+        r = tls_relay_new(&m->relay, m->event);
     if (r >= 0)
         r = dnssec_watch_new(&m->watch, m->event, m->alertd, &watch_ops, m);
     if (r < 0)

@@ -14,6 +14,7 @@
 #include "peer-client.h"
 #include "peer-server.h"
 #include "system-bus.h"
+#include "tls-relay.h"
 
 typedef struct Manager {
     sd_event *event;
@@ -23,6 +24,7 @@ typedef struct Manager {
     Lookups *lookups;
     PeerClient *alertd;
     DnssecWatch *watch;
+    TlsRelay *relay;
     PeerServer *server;
     SystemBus *system_bus;
     DaemonControl control;

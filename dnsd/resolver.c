@@ -119,8 +119,8 @@ static int set_stub(struct ub_ctx *ctx, const DnsStub *s)
     return s->insecure ? ub_ctx_set_option(ctx, "domain-insecure:", zone) : 0;
 }
 
-/* There is a call for forwarders, but none for TLS with them alone: the one there is would have the servers of stub zones asked
- * by TLS, too. A configuration file can say it, so there is one, in memory. All in it was checked to have no special characters. */
+/* There is a call for forwarders, but none to ask only these over TCP, as the relay for TLS wants. A configuration file can say it,
+ * so there is one, in memory. All in it was checked to have no special characters. */
 static int set_forwarders(struct ub_ctx *ctx, const DnsConfig *c)
 {
     _cleanup_close_ int fd = -EBADF;
@@ -129,9 +129,12 @@ static int set_forwarders(struct ub_ctx *ctx, const DnsConfig *c)
     if (!c->forward)
         return 0;
     fd = memfd_create("forwarders", MFD_CLOEXEC);
-    if (fd < 0 || dprintf(fd, "forward-zone:\n name: \".\"\n forward-tls-upstream: %s\n", c->forward_tls ? "yes" : "no") < 0)
+    if (fd < 0 || dprintf(fd, "forward-zone:\n name: \".\"\n") < 0)
         return UB_NOMEM;
-    for (char **server = c->forward; *server; server++)
+    if (c->forward_tls
+            && dprintf(fd, " forward-tcp-upstream: yes\n forward-addr: \"127.0.0.1@%u\"\n", c->relay_port > 0 ? c->relay_port : 853u) < 0)
+        return UB_NOMEM;
+    for (char **server = c->forward; !c->forward_tls && *server; server++)
         if (dprintf(fd, " forward-addr: \"%s\"\n", *server) < 0)
             return UB_NOMEM;
     (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -177,7 +180,7 @@ static int configure(struct ub_ctx *ctx, const DnsConfig *c, const ResolverTrust
     if (e == 0)
         e = follow_anchors(ctx, trust);
     if (e == 0 && c->forward_tls)
-        e = ub_ctx_set_option(ctx, "tls-cert-bundle:", c->forward_ca_file);
+        e = ub_ctx_set_option(ctx, "do-not-query-localhost:", "no");
     if (e == 0)
         e = set_forwarders(ctx, c);
     if (e != 0)

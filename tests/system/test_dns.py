@@ -6,6 +6,8 @@ import concurrent.futures
 import json
 import pathlib
 import re
+import socket
+import threading
 
 import pytest
 from jeepney import DBusAddress, MessageType, new_method_call
@@ -423,4 +425,114 @@ def test_trust_anchors_follow_their_zone(resolver, dns, proxy):
     assert dnssec(resolver) == "works"
     assert keys_of(resolver, "rolled.lab") == {second: "valid"}
     resolver.unconfigure("dnsd", name="70-rolled")
+    resolver.reload("dnsd")
+
+
+# ---- forwarders over TLS ----
+
+class Wire:
+    """All frames of the lab's network while it is used as a context manager."""
+
+    def __enter__(self):
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+        self._socket.settimeout(0.2)
+        self.frames = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._over.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self):
+        while not self._over.is_set():
+            try:
+                self.frames.append(self._socket.recv(65535))
+            except TimeoutError:
+                continue
+
+    def with_text(self, text):
+        return [frame for frame in self.frames if text in frame]
+
+
+UNBOUND = """\
+server:
+    chroot: ""
+    username: ""
+    pidfile: ""
+    do-daemonize: no
+    use-syslog: no
+    log-queries: yes
+    interface: 0.0.0.0@853
+    access-control: 0.0.0.0/0 allow
+    tls-port: 853
+    tls-service-key: /etc/unbound/key.pem
+    tls-service-pem: /etc/unbound/chain.pem
+    module-config: "iterator"
+    num-threads: 1
+remote-control:
+    control-enable: no
+stub-zone:
+    name: lab
+    stub-addr: {address}
+"""
+
+
+@pytest.fixture(scope="module")
+def dot(lab, dns):
+    """A resolver that can be asked over TLS only."""
+    peer = lab.peer("dot", ["unbound"])
+    certificate = lab.authority.issue("dot.example")
+    peer.write("/etc/unbound/key.pem", certificate.key.read_text())
+    peer.write("/etc/unbound/chain.pem", certificate.chain.read_text())
+    peer.write("/etc/unbound/lab.conf", UNBOUND.format(address=dns.address))
+    peer.start("/usr/sbin/unbound", "-d", "-c", "/etc/unbound/lab.conf")
+    peer.wait_listening(853)
+    return peer
+
+
+def test_forwarders_are_asked_over_tls(lab, resolver, dns, dot):
+    before = resolver.read("/etc/postern/dnsd.conf.d/50-lab.conf"), resolver.read("/etc/postern/dnsd.conf.d/60-test.conf")
+
+    def forward(name):
+        # The zones of the lab come from the forwarder, too.
+        resolver.configure("dnsd", f"[Dnsd]\nTrustAnchor={dns.anchor()}\nForward={dot.address}@853#{name}\nForwardTLS=yes\n"
+                                   "ForwardCAFile=/etc/postern/lab-ca.pem\nSelfTestSecure=lab\nSelfTestBogus=bogus.lab\nTimeout=5s\n",
+                           name="50-lab")
+        resolver.reload("dnsd")
+
+    dns.set_all({("private.lab", "TXT"): '"private"', ("alias-of-private.lab", "CNAME"): "private.lab."})
+    # Given a forwarder that is asked over TLS
+    resolver.write("/etc/postern/lab-ca.pem", lab.authority.certificate.read_text())
+    resolver.unconfigure("dnsd")
+    forward("dot.example")
+    assert status(resolver)["ForwardTLS"] is True
+    # then its answers are validated as ever,
+    with Wire() as wire:
+        answers = resolve_all(resolver, [("private.lab", "TXT"), ("alias-of-private.lab", "TXT"), ("bogus.lab", "MX"),
+                                         ("host.insecure.lab", "A")])
+    assert [answer.state for answer in answers] == ["secure", "secure", "bogus", "insecure"]
+    assert dnssec(resolver) == "works"
+    # and nobody on the way between the two sees what was asked.
+    assert "private.lab. TXT IN" in dot.log.read_text()
+    ours = socket.inet_aton(resolver.address)
+    assert wire.with_text(b"\x07private") != []  # of the forwarder, which has to ask somebody
+    assert [frame for frame in wire.with_text(b"\x07private") if ours in frame[26:34]] == []
+
+    # When it cannot prove the name that it should have,
+    asked = dot.log.read_text().count(" TXT IN")
+    forward("other.example")
+    with Wire() as wire:
+        answer = resolve(resolver, "private.lab", "TXT")
+    # then it is not asked, nor anybody else in the clear.
+    assert answer.state == "error" and answer.records == []
+    assert dot.log.read_text().count(" TXT IN") == asked
+    assert wire.with_text(b"\x07private") == []
+    assert dnssec(resolver) == "no-answer"
+
+    for name, text in zip(("50-lab", "60-test"), before):
+        resolver.configure("dnsd", text, name=name)
     resolver.reload("dnsd")
