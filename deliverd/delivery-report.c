@@ -68,8 +68,10 @@ static bool is_want_of_security(FailureKind kind)
     return kind == FAILURE_TLS || kind == FAILURE_STS || kind == FAILURE_DANE;
 }
 
-/* A host that another one follows, or whose failure is not the one that the deferral tells. */
-static void report_failed_host(const Delivery *d, const char *peer, const char *wanted, TlsVerify verified, const char *reason)
+/* A host that another one follows, or whose failure is not the one that the deferral tells; or that is tried again in the clear,
+ * which the entry about the delivery does not tell from a host without TLS. */
+static void report_failed_host(const Delivery *d, const char *peer, const char *wanted, TlsVerify verified, bool falls_back,
+        const char *reason)
 {
     const QueueMessage *m = d->mail->message;
     const LogField fields[] = {
@@ -84,22 +86,22 @@ static void report_failed_host(const Delivery *d, const char *peer, const char *
         {"POSTERN_REASON", reason},
     };
 
-    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none: %s", m->id.text, peer, wanted,
-            reason);
+    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none%s: %s", m->id.text, peer, wanted,
+            falls_back ? ", again in the clear" : "", reason);
 }
 
 void report_attempt(const Delivery *d, const RunAttempt *a)
 {
     if (a->delivered > 0)
         report_delivered(d, a);
-    if (is_want_of_security(a->kind) && !a->told)
-        report_failed_host(d, a->peer, decision_wanted(a->plan, a->want), a->verified, a->reason);
+    if (a->falls_back || (is_want_of_security(a->kind) && !a->told))
+        report_failed_host(d, a->peer, decision_wanted(a->plan, a->want), a->verified, a->falls_back, a->reason);
 }
 
 void report_skipped(const Delivery *d, const char *host, const HostPlan *plan)
 {
     if (is_want_of_security(plan->kind))
-        report_failed_host(d, host, plan->wanted, TLS_VERIFY_NONE, plan->reason);
+        report_failed_host(d, host, plan->wanted, TLS_VERIFY_NONE, false, plan->reason);
 }
 
 static void raise_alert(const Delivery *d, const RunResult *result)

@@ -280,6 +280,7 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
         .first = first,
         .last = is_last(r, verdict.next),
         .told = is_last(r, verdict.next) && verdict.kind >= r->worst,
+        .falls_back = verdict.next == NEXT_CLEAR,
     };
     r->ops.attempted(&attempt, r->userdata);
     go_on(r, verdict.next);

@@ -30,6 +30,7 @@ typedef struct RunAttempt {
     const char *first;        /* … and one of them, or NULL */
     bool last;                /* nothing is tried after it in this run */
     bool told;                /* and the run's end has the same reason */
+    bool falls_back;          /* TLS failed, and the same address is tried in the clear */
 } RunAttempt;
 
 typedef struct RunResult {

@@ -186,7 +186,7 @@ static void attempted(const RunAttempt *a, void *userdata)
     World *w = userdata;
 
     trace(w, "%s%zu%s ", a->delivered > 0 ? "+" : "-", a->delivered,
-            !a->last ? "" : a->told || a->kind == FAILURE_NONE ? "." : "!");
+            a->falls_back ? "~" : !a->last ? "" : a->told || a->kind == FAILURE_NONE ? "." : "!");
 }
 
 static void skipped(const char *host, const HostPlan *plan, void *userdata)
@@ -401,7 +401,7 @@ static const struct {
     {"connection refused", "example.com", DEFAULT, plain, refused, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0. ", VERDICT_PENDING, FAILURE_CONNECT},
     {"IPv6 not reachable", "example.com", DEFAULT, two_addresses, v6_unreachable, "mx:example.com a:mx.example.com 2001:db8::1/may/1 192.0.2.1/may/1 +1. ",
             VERDICT_DELIVERED, FAILURE_NONE},
-    {"fallback to the clear", "example.com", DEFAULT, plain, handshake_fails, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0 192.0.2.1/none/1 +1. ",
+    {"fallback to the clear", "example.com", DEFAULT, plain, handshake_fails, "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0~ 192.0.2.1/none/1 +1. ",
             VERDICT_DELIVERED, FAILURE_NONE},
     {"PlaintextFallback=never", "example.com", {.tls = TLS_LEVEL_PREFERRED, .fallback = FALLBACK_NEVER}, plain, handshake_fails,
             "mx:example.com a:mx.example.com 192.0.2.1/may/1 -0. ", VERDICT_PENDING, FAILURE_SMTP},
