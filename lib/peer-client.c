@@ -531,7 +531,8 @@ sd_event *peer_client_event(const PeerClient *c)
     return c->event;
 }
 
-int peer_client_connect_beside(PeerClient *c, PeerConnector **ret, const char *purpose, const PeerConnectorOps *ops, void *userdata)
+int peer_client_connect_beside(PeerClient *c, PeerConnector **ret, const char *purpose, const PeerConnectorOps *ops,
+        void *userdata)
 {
     return peer_connector_new_beside(ret, c->connector, purpose, ops, userdata);
 }

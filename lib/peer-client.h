@@ -70,4 +70,5 @@ void *peer_client_data(const PeerClient *c);
 sd_event *peer_client_event(const PeerClient *c);
 
 /* One more connection to the same peer, made in the same way, over which something else is said. */
-int peer_client_connect_beside(PeerClient *c, PeerConnector **ret, const char *purpose, const PeerConnectorOps *ops, void *userdata);
+int peer_client_connect_beside(PeerClient *c, PeerConnector **ret, const char *purpose, const PeerConnectorOps *ops,
+        void *userdata);

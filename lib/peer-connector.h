@@ -47,6 +47,6 @@ void peer_connector_lost(PeerConnector *c, int error);
 
 const char *peer_connector_name(const PeerConnector *c);
 
-/* connect(2) to the peer's socket, /run/postern/NAME ($POSTERN_RUNTIME_DIR/NAME in tests), for managers that hand the descriptor to
- * a worker. AF_UNIX connects at once or fails. In "NAME:PURPOSE" the purpose only tells one connection from another. */
+/* connect(2) to the peer's socket, /run/postern/NAME ($POSTERN_RUNTIME_DIR/NAME in tests), for managers that hand the descriptor
+ * to a worker. AF_UNIX connects at once or fails. In "NAME:PURPOSE" the purpose only tells one connection from another. */
 int peer_socket_connect(const char *name);

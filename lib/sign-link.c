@@ -3,8 +3,8 @@
 /* Asks certd for signatures. It must never block, never lose track of a call, and never believe a length that certd sends.
  *
  * Calls are in one queue, in the order in which they were made, which is that of their deadlines. Those that were sent over this
- * connection are in front, those that were not behind them. One timer is enough for all, and it is not touched for each: it passes
- * at the deadline of some call, made earlier than all that are waiting now, and is then set to the first that still waits. */
+ * connection are in front, those that were not behind them. One timer is enough for all, and it is not touched for each: it
+ * passes at the deadline of some call, made earlier than all that are waiting now, and is then set to the first that still waits. */
 
 #include "sign-link.h"
 
@@ -103,7 +103,7 @@ static void link_want_output(SignLink *l, bool wanted)
     (void) sd_event_source_set_io_events(l->io, EPOLLIN | (wanted ? EPOLLOUT : 0));
 }
 
-/* Returns 0 when all of output is gone, -EAGAIN when the socket is full. Otherwise the loop learns of the end of the connection. */
+/* Returns 0 when all of output is gone, -EAGAIN when the socket is full. Otherwise the loop learns of the connection's end. */
 static int link_write(SignLink *l)
 {
     while (l->output_done < l->output_size) {
@@ -217,8 +217,8 @@ static int link_read_greeting(SignLink *l)
     return 0;
 }
 
-/* Returns 1, 0 if the link was freed, or negative errno if the connection is of no use any more. A message that is not there whole
- * leaves room for the rest of it. */
+/* Returns 1, 0 if the link was freed, or negative errno if the connection is of no use any more. A message that is not there
+ * whole leaves room for the rest of it. */
 static int link_read(SignLink *l)
 {
     ssize_t n = recv(l->fd, l->input + l->n_input, sizeof(l->input) - l->n_input, MSG_DONTWAIT);

@@ -35,8 +35,8 @@ typedef struct WorkerPoolOps {
      * as userdata. */
     const char *interface;
     const sd_bus_vtable *vtable;
-    /* NULL-ended allow-list for ConnectPeer, of names for peer_socket_connect(); a new connection of a name ends the worker's former
-     * one of that name. */
+    /* NULL-ended allow-list for ConnectPeer, of names for peer_socket_connect(); a new connection of a name ends the worker's
+     * former one of that name. */
     const char *const *peers;
     /* Optional: a worker that runs already did not take a new configuration (it keeps the old one). One that does not take its
      * first is killed. */

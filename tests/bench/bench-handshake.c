@@ -14,19 +14,21 @@
 #include "openssl-cleanup.h"
 #include "tls.h"
 
-#define ROUNDS 15
+#define ROUNDS 25
 #define HANDSHAKES 120
 
 #define TARGET 1.15
 
-/* How many are under way together, as in a worker that is busy (as many as bench-signature.c has clients), and alone. Alone each signature is a switch to another process
- * and back, with cold caches. */
+/* How many are under way together, as in a worker that is busy (as many as bench-signature.c has clients), and alone. Busy it is
+ * below the target by more than runs differ (1.02 to 1.09), so the limit is the target. Alone each signature is a switch to another
+ * process and back, and both go on with cold caches: with a process at the other end that does nothing but read, sign and write it
+ * is 1.07 to 1.16 already, with certd 1.15 to 1.27. So there the limit only shows that it has become worse. */
 static const struct {
     unsigned n_together;
     double limit;
 } loads[] = {
-    {16, 1.25},
-    {1, 1.40},
+    {16, TARGET},
+    {1, 1.35},
 };
 
 typedef struct Loop Loop;
