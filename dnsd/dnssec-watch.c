@@ -64,7 +64,7 @@ static const char *shown(const char *name)
     return name && *name ? name : ".";
 }
 
-static void describe(DnssecWatch *w, SelfTestVerdict verdict, const ProbeResult *result)
+static void describe(DnssecWatch *w, const ProbeResult *result)
 {
     const char *secure = shown(w->config->self_test_secure), *bogus = shown(w->config->self_test_bogus);
     int n = 0;
@@ -115,7 +115,7 @@ static void judge(DnssecWatch *w, const ProbeResult *result)
     const SelfTestVerdict verdict = self_test_judge(&result->facts);
     const SelfTestStep step = self_test_step(&w->history, verdict);
 
-    describe(w, verdict, result);
+    describe(w, result);
     w->tested_usec = now_usec(CLOCK_REALTIME);
     w->monotonic_usec = now_usec(CLOCK_MONOTONIC);
     if (step.log)

@@ -270,7 +270,7 @@ class Flood:
 def test_cache_stays_below_its_limit(resolver, dns):
     # Given a small cache, and answers of a kilobyte that may all be kept
     dns.set("*.insecure.lab", "TXT", " ".join(['"' + 250 * "x" + '"'] * 4), ttl=3600)
-    resolver.configure("dnsd", "[Dnsd]\nCacheSize=1M\n", name="70-cache")
+    resolver.configure("dnsd", f"[Dnsd]\nCacheSize=1M\nTimeout=18s\n[Stub lab]\nServer=\nServer={dns.address}\n", name="70-cache")
     resolver.reload("dnsd")
     assert status(resolver)["CacheSize"] == 1024 * 1024
     pid = resolver.pid_of("postern-dnsd.service")
