@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include "probe-codec.h"
 #include "tls-pin.h"
 #include "worker.h"
 
@@ -231,6 +232,8 @@ static int append_request(sd_bus_message *m, const SmtpRequest *q)
     if (r >= 0)
         r = append_bool(m, "RequireTls", q->require_tls);
     if (r >= 0)
+        r = append_bool(m, "Probe", q->probe);
+    if (r >= 0)
         r = sd_bus_message_append(m, "{sv}", "MessageOffset", "t", q->message_offset);
     if (r >= 0)
         r = sd_bus_message_append(m, "{sv}", "MessageSize", "t", q->message_size);
@@ -330,6 +333,11 @@ static int read_require_tls(sd_bus_message *m, void *object)
     return read_bool(m, &((AttemptRequest *) object)->request.require_tls);
 }
 
+static int read_probe_wanted(sd_bus_message *m, void *object)
+{
+    return read_bool(m, &((AttemptRequest *) object)->request.probe);
+}
+
 static int read_offset(sd_bus_message *m, void *object)
 {
     return sd_bus_message_read(m, "v", "t", &((AttemptRequest *) object)->request.message_offset);
@@ -418,6 +426,7 @@ static const ValueKey request_keys[] = {
     {"Names", read_names},
     {"Pins", read_pins},
     {"PinsAndChain", read_pins_and_chain},
+    {"Probe", read_probe_wanted},
     {"QualifiedNames", read_qualified},
     {"Recipients", read_recipients},
     {"RequireTls", read_require_tls},
@@ -561,6 +570,8 @@ int attempt_reply(sd_bus_message *call, const SmtpResult *result, size_t n_recip
         r = append_string(m, "TlsGroup", result->tls.group);
     if (r >= 0)
         r = append_string(m, "TlsReason", result->tls_reason);
+    if (r >= 0 && result->probe)
+        r = probe_append(m, result->probe);
     if (r >= 0)
         r = sd_bus_message_close_container(m);
     return r < 0 ? r : sd_bus_send(NULL, m, NULL);
@@ -644,7 +655,15 @@ static int read_reason(sd_bus_message *m, void *object)
     return read_string(m, &((AttemptResult *) object)->reason);
 }
 
+static int read_probe(sd_bus_message *m, void *object)
+{
+    AttemptResult *a = object;
+
+    return a->probe ? -EBADMSG : probe_read(m, &a->probe);
+}
+
 static const ValueKey result_keys[] = {
+    {PROBE_KEY, read_probe},
     {"Recipients", read_replies},
     {"Reply", read_reply},
     {"Stage", read_stage},
@@ -699,6 +718,7 @@ int attempt_result_read(sd_bus_message *reply, size_t n_recipients, AttemptResul
     a->result.tls.cipher = a->cipher ? a->cipher : "";
     a->result.tls.group = a->group ? a->group : "";
     a->result.tls_reason = a->reason ? a->reason : "";
+    a->result.probe = a->probe;
     *ret = TAKE_PTR(a);
     return 0;
 }
@@ -712,6 +732,7 @@ AttemptResult *attempt_result_free(AttemptResult *a)
     free(a->cipher);
     free(a->group);
     free(a->reason);
+    free(a->probe);
     free(a);
     return NULL;
 }

@@ -33,6 +33,7 @@ typedef struct AttemptResult {
     SmtpReply *recipients;
     size_t n_recipients;
     char *version, *cipher, *group, *reason;
+    SmtpProbe *probe;
 } AttemptResult;
 
 AttemptResult *attempt_result_free(AttemptResult *r);

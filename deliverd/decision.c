@@ -178,6 +178,19 @@ int decision_mx(const char *domain, const ResolveAnswer *answer, uint64_t seed, 
     return 0;
 }
 
+int mx_plan_keep(MxPlan *p, const char *domain, const char *host)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_hosts; i++)
+        if (n == 0 && streq(p->hosts[i].name, host))
+            p->hosts[n++] = p->hosts[i];
+        else
+            free(p->hosts[i].name);
+    p->n_hosts = n;
+    return n > 0 ? 0 : mx_ends(p, MX_DEFER, "4.4.4", "%s is no mail server of %s", host, domain);
+}
+
 int decision_mx_fixed(const char *host, bool secure, MxPlan **ret)
 {
     _cleanup_(mx_plan_freep) MxPlan *p = calloc(1, sizeof(*p));

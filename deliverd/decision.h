@@ -63,6 +63,8 @@ DEFINE_CLEANUP(MxPlan, mx_plan_free);
 
 /* seed decides the order of hosts of equal preference. */
 int decision_mx(const char *domain, const ResolveAnswer *answer, uint64_t seed, MxPlan **ret);
+/* Leaves only this host, if it is one of those; otherwise none, and MX_DEFER with a reason. host: normalized, or an address. */
+int mx_plan_keep(MxPlan *p, const char *domain, const char *host);
 /* A single host without a question to DNS: a configured route (secure a priori) or an address literal. */
 int decision_mx_fixed(const char *host, bool secure, MxPlan **ret);
 

@@ -52,6 +52,25 @@ static const char *host_name(const DeliveryRun *r)
     return r->mx->hosts[r->host - 1].name;
 }
 
+/* For who wants to see each step: t and all that is known at this time. */
+static void trace(const DeliveryRun *r, RunTrace t)
+{
+    t.mx = r->mx;
+    t.sts = r->sts_known ? &r->sts : NULL;
+    t.host = r->host > 0 ? r->host - 1 : 0;
+    t.named = r->named;
+    t.addresses = &r->addresses;
+    t.a = r->a;
+    t.aaaa = r->aaaa;
+    t.tlsa = r->tlsa;
+    t.base = r->tlsa ? r->addresses.bases[r->base] : NULL;
+    t.plan = &r->plan;
+    t.want = r->want;
+    t.peer = r->peer;
+    if (r->ops.traced)
+        r->ops.traced(&t, r->userdata);
+}
+
 /* ---- the end ---- */
 
 static void cancel_sts(DeliveryRun *r)
@@ -176,27 +195,31 @@ static bool collect_pending(DeliveryRun *r)
 {
     r->n_attempted = 0;
     for (size_t i = 0; i < r->request.n_recipients; i++)
-        if (r->recipients[i].verdict == VERDICT_PENDING) {
+        if (r->request.probe || r->recipients[i].verdict == VERDICT_PENDING) {
             r->pending[r->n_attempted] = r->recipients[i].address;
             r->attempted[r->n_attempted++] = i;
         }
     return r->n_attempted > 0;
 }
 
-/* Takes over what the host said about each recipient. Returns how many it took the message for, and one of those. */
-static size_t apply_replies(DeliveryRun *r, const SmtpResult *result, const char **ret_first)
+/* Takes over what the host said about each recipient: how many it took the message for, one of those, and whether one is left
+ * without a final answer. */
+static size_t apply_replies(DeliveryRun *r, const SmtpResult *result, const char **ret_first, bool *ret_pending)
 {
     size_t delivered = 0;
 
     *ret_first = NULL;
-
+    *ret_pending = false;
     for (size_t i = 0; i < r->n_attempted; i++) {
         const SmtpReply *own = result->recipients ? result->recipients + i : NULL;
         RecipientVerdict verdict = decision_recipient(result->stage, result->reply.code, own ? own->code : 0);
         const bool own_says_it = own && own->code > 0 && (verdict != VERDICT_FAILED || own->code / 100 == 5);
         const SmtpReply *said = own_says_it ? own : &result->reply;
 
-        decide(r, r->recipients + r->attempted[i], verdict, said->code, said->text, host_name(r));
+        /* The host that a probe comes to first is the one that a message would go to. */
+        if (r->recipients[r->attempted[i]].verdict == VERDICT_PENDING)
+            decide(r, r->recipients + r->attempted[i], verdict, said->code, said->text, host_name(r));
+        *ret_pending |= verdict == VERDICT_PENDING;
         if (verdict == VERDICT_DELIVERED && delivered++ == 0)
             *ret_first = r->pending[i];
     }
@@ -234,7 +257,10 @@ static void go_on(DeliveryRun *r, NextStep next)
         return;
     case NEXT_END:
     case NEXT_DEFER:
-        finish(r, false);
+        if (r->request.probe)
+            next_host(r);
+        else
+            finish(r, false);
         return;
     }
 }
@@ -255,10 +281,7 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
         finish(r, true);
         return;
     }
-    delivered = apply_replies(r, result, &first);
-    pending = false;
-    for (size_t i = 0; i < r->n_attempted; i++)
-        pending |= r->recipients[r->attempted[i]].verdict == VERDICT_PENDING;
+    delivered = apply_replies(r, result, &first, &pending);
     verdict = decision_verdict(&r->plan, r->want, r->request.policy.fallback, result->stage, result->reply.code, pending);
     r->verified = decision_verified(&r->plan, result->verify);
     if (pending) {
@@ -282,7 +305,9 @@ static void on_attempted(const SmtpResult *result, const char *why, void *userda
         .told = is_last(r, verdict.next) && verdict.kind >= r->worst,
         .falls_back = verdict.next == NEXT_CLEAR,
     };
-    r->ops.attempted(&attempt, r->userdata);
+    if (r->ops.attempted)
+        r->ops.attempted(&attempt, r->userdata);
+    trace(r, (RunTrace) {.step = RUN_STEP_ATTEMPT, .attempt = &attempt});
     go_on(r, verdict.next);
 }
 
@@ -302,10 +327,12 @@ static void connect_address(DeliveryRun *r)
     set_peer(r, sa);
     if (r->request.skip_loopback && !r->request.policy.route && is_loopback(sa)) {
         note_failure(r, FAILURE_DNS, "%s is this host itself", r->peer ?: host_name(r));
+        trace(r, (RunTrace) {.step = RUN_STEP_FAILED, .reason = "it is this host itself"});
         next_address(r);
         return;
     }
     (void) collect_pending(r);
+    trace(r, (RunTrace) {.step = RUN_STEP_CONNECT});
     r->smtp = (SmtpRequest) {
         .helo = r->request.helo,
         .server_name = r->named ? host_name(r) : NULL,
@@ -329,6 +356,7 @@ static void connect_address(DeliveryRun *r)
         .body_8bit = r->request.body_8bit,
         .smtputf8 = r->request.smtputf8,
         .require_tls = r->plan.require_tls,
+        .probe = r->request.probe,
     };
     k = r->ops.attempt(&r->call, sa, &r->smtp, on_attempted, r, r->userdata);
     if (k >= 0)
@@ -339,6 +367,7 @@ static void connect_address(DeliveryRun *r)
         return;
     }
     note_failure(r, FAILURE_CONNECT, "%s: connection failed: %s", r->peer ?: host_name(r), strerror(-k));
+    trace(r, (RunTrace) {.step = RUN_STEP_FAILED, .reason = strerror(-k)});
     next_address(r);
 }
 
@@ -369,6 +398,7 @@ static void plan_host(DeliveryRun *r, const char *base)
 
     decision_plan(&r->request.policy, &facts, &r->plan);
     r->without_address &= r->addresses.n_addresses == 0 && r->addresses.none;
+    trace(r, (RunTrace) {.step = RUN_STEP_HOST});
     if (r->plan.skip) {
         r->want = r->plan.want;
         note_failure(r, r->plan.kind, "%s: %s", host_name(r), r->plan.reason);
@@ -489,6 +519,13 @@ static void next_host(DeliveryRun *r)
 
 /* ---- the destination ---- */
 
+/* The mail hosts of the destination are known: all of them, or the one that the request is about. */
+static int mx_known(DeliveryRun *r, const ResolveAnswer *answer)
+{
+    trace(r, (RunTrace) {.step = RUN_STEP_MX, .mx_answer = answer});
+    return r->request.only_host && r->mx->outcome == MX_HOSTS ? mx_plan_keep(r->mx, r->request.domain, r->request.only_host) : 0;
+}
+
 /* Both the hosts and the policy for them have to be known. */
 static void begin(DeliveryRun *r)
 {
@@ -496,18 +533,8 @@ static void begin(DeliveryRun *r)
         next_host(r);
 }
 
-static void on_mx(ResolveAnswer *answer, void *userdata)
+static void use_mx(DeliveryRun *r)
 {
-    _cleanup_(resolve_answer_freep) ResolveAnswer *owned = answer;
-    DeliveryRun *r = userdata;
-    int k;
-
-    r->queries[0] = NULL;
-    k = decision_mx(r->request.domain, answer, r->request.seed, &r->mx);
-    if (k < 0) {
-        cannot_ask(r, k);
-        return;
-    }
     switch (r->mx->outcome) {
     case MX_HOSTS:
         begin(r);
@@ -520,6 +547,22 @@ static void on_mx(ResolveAnswer *answer, void *userdata)
         fail_all(r, r->mx->enhanced, r->mx->reason);
         return;
     }
+}
+
+static void on_mx(ResolveAnswer *answer, void *userdata)
+{
+    _cleanup_(resolve_answer_freep) ResolveAnswer *owned = answer;
+    DeliveryRun *r = userdata;
+    int k;
+
+    r->queries[0] = NULL;
+    k = decision_mx(r->request.domain, answer, r->request.seed, &r->mx);
+    if (k >= 0)
+        k = mx_known(r, answer);
+    if (k < 0)
+        cannot_ask(r, k);
+    else
+        use_mx(r);
 }
 
 /* "[192.0.2.1]" or "[IPv6:2001:db8::1]" (RFC 5321, section 4.1.3). -EINVAL for other literals, which SMTP does not define. */
@@ -548,6 +591,7 @@ static void on_sts(const StsAnswer *answer, void *userdata)
         .reason = answer->reason ? strdup(answer->reason) : NULL,
         .policy = answer->policy ? sts_policy_ref(answer->policy) : NULL,
     };
+    trace(r, (RunTrace) {.step = RUN_STEP_STS});
     begin(r);
 }
 
@@ -588,10 +632,12 @@ void delivery_run_start(DeliveryRun *r)
         if (k >= 0)
             return;
     }
+    if (k >= 0)
+        k = mx_known(r, NULL);
     if (k < 0)
         cannot_ask(r, k);
     else
-        begin(r);
+        use_mx(r);
 }
 
 int delivery_run_new(DeliveryRun **ret, const RunRequest *request, const RunOps *ops, void *userdata)

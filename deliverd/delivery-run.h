@@ -3,7 +3,10 @@
 
 /* One walk through the hosts of a destination: MX, addresses, TLSA, plan, connection, verdict, next host or end. The state
  * machine between the pure decisions and the world; what it asks of the world it asks through RunOps, so that tests can be the
- * world. */
+ * world.
+ *
+ * A probe is the same walk with an imaginary message: connections end where MAIL would follow, and after a host that would take it
+ * the others are looked at, too. Its one recipient ends as a real one would. */
 
 #include "decision.h"
 
@@ -44,6 +47,33 @@ typedef struct RunResult {
     bool soon;           /* it was not the destination's fault: try again in a moment */
 } RunResult;
 
+/* A step of the walk, for who wants to see all of it. Valid during the call, as is all that it points to. */
+typedef enum RunStep {
+    RUN_STEP_STS,     /* sts */
+    RUN_STEP_MX,      /* mx, mx_answer; whatever its outcome */
+    RUN_STEP_HOST,    /* what was looked up, and the plan */
+    RUN_STEP_CONNECT, /* peer: a connection is being made */
+    RUN_STEP_FAILED,  /* peer: it could not be; reason says why */
+    RUN_STEP_ATTEMPT, /* attempt: it came to its end */
+} RunStep;
+
+typedef struct RunTrace {
+    RunStep step;
+    const MxPlan *mx;                     /* NULL while not known */
+    const ResolveAnswer *mx_answer;       /* NULL: a route or an address literal */
+    const StsAnswer *sts;                 /* NULL: not asked for, or not known yet */
+    size_t host;                          /* index in mx */
+    bool named;                           /* it has a name */
+    const HostAddresses *addresses;
+    const ResolveAnswer *a, *aaaa, *tlsa; /* NULL: not asked for */
+    const char *base;                     /* of tlsa */
+    const HostPlan *plan;
+    SmtpTlsWant want;                     /* of the connection */
+    const char *peer;
+    const char *reason;
+    const RunAttempt *attempt;
+} RunTrace;
+
 typedef struct AttemptCall AttemptCall; /* whatever ops->attempt makes of it */
 /* result NULL: the worker is gone, reason says so. */
 typedef void (*RunAttemptDone)(const SmtpResult *result, const char *reason, void *userdata);
@@ -62,6 +92,7 @@ typedef struct RunOps {
     void (*attempted)(const RunAttempt *attempt, void *userdata);
     /* A host that is not used, as the plan says, and whose reason is not the one of the run's end. NULL: nobody asks. */
     void (*skipped)(const char *host, const HostPlan *plan, void *userdata);
+    void (*traced)(const RunTrace *trace, void *userdata); /* NULL: nobody asks */
     /* The end. The run may be freed in it. */
     void (*done)(const RunResult *result, void *userdata);
 } RunOps;
@@ -75,6 +106,8 @@ typedef struct RunRequest {
     bool body_8bit, smtputf8;
     const char *const *recipients;
     size_t n_recipients;
+    bool probe;            /* with one recipient, who gets nothing */
+    const char *only_host; /* normalized; other hosts are passed over; NULL: all are tried */
     uint64_t seed; /* for the order of equal hosts */
 } RunRequest; /* strings and lists must stay valid until the end, policy.route is copied */
 

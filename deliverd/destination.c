@@ -73,10 +73,57 @@ static size_t specificity(const DestinationSection *s, const char *domain)
     return streq(s->pattern, domain) ? SIZE_MAX : 0;
 }
 
-DestinationPolicy destination_policy(const DestinationTable *t, const char *domain)
+/* How specific the section is that each setting was taken from. */
+typedef struct Best {
+    size_t tls, dane, fallback, mta_sts, verify_insecure_mx, pins, authorities, require_fqdn, max_connections, route;
+} Best;
+
+/* True, and the mark is set, if what a section of specificity n says is the best so far. */
+static bool better(bool says, size_t n, size_t *best)
 {
-    size_t tls_best = 0, dane_best = 0, fallback_best = 0, sts_best = 0, insecure_best = 0, pins_best = 0,
-           authorities_best = 0, fqdn_best = 0, connections_best = 0, route_best = 0;
+    if (!says || n <= *best)
+        return false;
+    *best = n;
+    return true;
+}
+
+static void consider(const DestinationSection *s, size_t n, Best *best, DestinationPolicy *p, DestinationSources *sources)
+{
+    if (better(s->tls != DESTINATION_UNSET, n, &best->tls)) {
+        p->tls = (TlsLevel) s->tls;
+        sources->tls = s->pattern;
+    }
+    if (better(s->dane != DESTINATION_UNSET, n, &best->dane)) {
+        p->dane = (DaneLevel) s->dane;
+        sources->dane = s->pattern;
+    }
+    if (better(s->fallback != DESTINATION_UNSET, n, &best->fallback))
+        p->fallback = (PlaintextFallback) s->fallback;
+    if (better(s->mta_sts != DESTINATION_UNSET, n, &best->mta_sts)) {
+        p->mta_sts = s->mta_sts;
+        sources->mta_sts = s->pattern;
+    }
+    if (better(s->verify_insecure_mx != DESTINATION_UNSET, n, &best->verify_insecure_mx))
+        p->verify_insecure_mx = s->verify_insecure_mx;
+    if (better(s->pins && *s->pins, n, &best->pins))
+        p->pins = (const char *const *) s->pins;
+    if (better(s->authorities && *s->authorities, n, &best->authorities))
+        p->authorities = (const char *const *) s->authorities;
+    if (better(s->require_fqdn != DESTINATION_UNSET, n, &best->require_fqdn))
+        p->require_fqdn = s->require_fqdn;
+    if (better(s->max_connections > 0, n, &best->max_connections))
+        p->max_connections = s->max_connections;
+    if (better(s->route, n, &best->route)) {
+        p->route = s->route;
+        sources->route = s->pattern;
+    }
+}
+
+DestinationPolicy destination_policy_with(const DestinationTable *t, const char *domain, const DestinationSection *over,
+        DestinationSources *ret_sources)
+{
+    DestinationSources sources = {};
+    Best best = {};
     DestinationPolicy p = {
         .tls = TLS_LEVEL_PREFERRED,
         .dane = DANE_OPPORTUNISTIC,
@@ -86,56 +133,24 @@ DestinationPolicy destination_policy(const DestinationTable *t, const char *doma
         .max_connections = DESTINATION_MAX_CONNECTIONS_DEFAULT,
     };
 
-    for (size_t i = 0; i < t->n_sections; i++) {
-        const DestinationSection *s = t->sections + i;
-        size_t n = specificity(s, domain);
-
-        if (s->tls != DESTINATION_UNSET && n > tls_best) {
-            tls_best = n;
-            p.tls = (TlsLevel) s->tls;
-        }
-        if (s->dane != DESTINATION_UNSET && n > dane_best) {
-            dane_best = n;
-            p.dane = (DaneLevel) s->dane;
-        }
-        if (s->fallback != DESTINATION_UNSET && n > fallback_best) {
-            fallback_best = n;
-            p.fallback = (PlaintextFallback) s->fallback;
-        }
-        if (s->mta_sts != DESTINATION_UNSET && n > sts_best) {
-            sts_best = n;
-            p.mta_sts = s->mta_sts;
-        }
-        if (s->verify_insecure_mx != DESTINATION_UNSET && n > insecure_best) {
-            insecure_best = n;
-            p.verify_insecure_mx = s->verify_insecure_mx;
-        }
-        if (s->pins && *s->pins && n > pins_best) {
-            pins_best = n;
-            p.pins = (const char *const *) s->pins;
-        }
-        if (s->authorities && *s->authorities && n > authorities_best) {
-            authorities_best = n;
-            p.authorities = (const char *const *) s->authorities;
-        }
-        if (s->require_fqdn != DESTINATION_UNSET && n > fqdn_best) {
-            fqdn_best = n;
-            p.require_fqdn = s->require_fqdn;
-        }
-        if (s->max_connections > 0 && n > connections_best) {
-            connections_best = n;
-            p.max_connections = s->max_connections;
-        }
-        if (s->route && n > route_best) {
-            route_best = n;
-            p.route = s->route;
-        }
-    }
+    /* First: no section is more specific than the domain's own, and what is as specific does not count any more. */
+    if (over)
+        consider(over, SIZE_MAX, &best, &p, &sources);
+    for (size_t i = 0; i < t->n_sections; i++)
+        consider(t->sections + i, specificity(t->sections + i, domain), &best, &p, &sources);
     if (p.tls == TLS_LEVEL_NO) {
         p.dane = DANE_NONE;
         p.mta_sts = false;
     }
+    *ret_sources = sources;
     return p;
+}
+
+DestinationPolicy destination_policy(const DestinationTable *t, const char *domain)
+{
+    DestinationSources sources;
+
+    return destination_policy_with(t, domain, NULL, &sources);
 }
 
 static int parse_port(const char *s, uint16_t *ret)

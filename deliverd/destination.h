@@ -68,6 +68,15 @@ typedef struct DestinationPolicy {
  * MTASTS=yes. Without TLS there is neither DANE nor STS. */
 DestinationPolicy destination_policy(const DestinationTable *t, const char *domain);
 
+/* Patterns of the sections that settings were taken from; NULL: it is the default of the program. */
+typedef struct DestinationSources {
+    const char *tls, *dane, *mta_sts, *route;
+} DestinationSources;
+
+/* The same, where what over says comes before all sections (NULL: it says nothing). */
+DestinationPolicy destination_policy_with(const DestinationTable *t, const char *domain, const DestinationSection *over,
+        DestinationSources *ret_sources);
+
 /* "mx.example.com", "mx.example.com:2525", "192.0.2.1:25", "[2001:db8::1]:25": host without brackets, port (25 if not given).
  * -EINVAL. */
 int route_parse(const char *s, char **ret_host, uint16_t *ret_port);

@@ -12,6 +12,7 @@
 
 #include "attempt-codec.h"
 #include "bus-direct.h"
+#include "probe-codec.h"
 #include "worker.h"
 
 static sd_event *event;
@@ -145,6 +146,43 @@ static void test_verified_needs_tls(void **state)
     }
 }
 
+static int read_probe(const SmtpProbe *probe, unsigned times, AttemptResult **ret)
+{
+    sd_bus_message *m = carrier();
+
+    assert_true(sd_bus_message_open_container(m, 'a', "{sv}") >= 0);
+    while (times-- > 0)
+        assert_true(probe_append(m, probe) >= 0);
+    assert_true(sd_bus_message_close_container(m) >= 0);
+    return read_result(m, ret);
+}
+
+/* What a probe saw arrives, if it is what a probe can see. */
+static void test_probe(void **state)
+{
+    SmtpProbe p = {
+        .greeting = {220, "mx.example.com ESMTP"},
+        .extensions = SMTP_EXTENSION_SIZE,
+        .has_peer = true,
+        .peer = {.subject = "CN=a", .issuer = "CN=b", .common_name = "a", .names = {"mx.example.com", "192.0.2.1"}, .n_names = 2,
+                .n_names_left_out = 3, .not_before_usec = 4, .not_after_usec = 5, .fingerprint = "c", .key_fingerprint = "d", .n_sent = 6,
+                .authority = "CN=e", .tlsa = -1},
+    };
+    _cleanup_(attempt_result_freep) AttemptResult *r = NULL;
+    AttemptResult *none = NULL;
+
+    assert_int_equal(read_probe(&p, 1, &r), 0);
+    assert_memory_equal(r->result.probe, &p, sizeof(p));
+    assert_int_equal(read_probe(&p, 2, &none), -EBADMSG);
+    p.greeting.code = 1;
+    assert_int_equal(read_probe(&p, 1, &none), -EBADMSG);
+    p.greeting.code = 220;
+    /* A field that was not ended, and so reads on into the next. */
+    memset(p.peer.subject, 'x', sizeof(p.peer.subject));
+    assert_int_equal(read_probe(&p, 1, &none), -EBADMSG);
+    assert_null(none);
+}
+
 /* What a request says arrives. */
 static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
@@ -170,6 +208,7 @@ static void test_request(void **state)
         .recipients = recipients,
         .n_recipients = 1,
         .require_tls = true,
+        .probe = true,
     };
     _cleanup_(attempt_request_freep) AttemptRequest *got = NULL;
     sd_bus_slot *slot = NULL;
@@ -196,6 +235,7 @@ static void test_request(void **state)
     assert_true(got->request.reference.pins_and_chain);
     assert_true(got->request.reference.qualified);
     assert_true(got->request.require_tls);
+    assert_true(got->request.probe);
     assert_false(got->request.smtputf8);
     assert_true(got->socket_fd > 2 && got->message_fd > 2);
     sd_bus_slot_unref(slot);
@@ -208,6 +248,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_results, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verified_needs_tls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
         cmocka_unit_test_setup_teardown(test_request, setup, teardown),
     };
 

@@ -90,6 +90,38 @@ static void test_destinations(void **state)
     }
 }
 
+/* Where settings come from, and what is said in their place for once. */
+static void test_sources(void **state)
+{
+    _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
+            "[Destination default]\nTLS=Required\n[Destination .example.com]\nDANE=Mandatory\nRoute=relay.example.net\n"
+            "[Destination a.example.com]\nTLS=Required-Verify\nMTASTS=no\n");
+    DestinationSection over = {.pattern = (char *) "over", .tls = TLS_LEVEL_NO, .dane = DESTINATION_UNSET,
+            .fallback = DESTINATION_UNSET, .mta_sts = DESTINATION_UNSET, .verify_insecure_mx = DESTINATION_UNSET,
+            .require_fqdn = DESTINATION_UNSET};
+    DestinationSources from;
+    DestinationPolicy p;
+
+    p = destination_policy_with(&c->destinations, "a.example.com", NULL, &from);
+    assert_int_equal(p.tls, TLS_LEVEL_REQUIRED_VERIFY);
+    assert_string_equal(from.tls, "a.example.com");
+    assert_string_equal(from.dane, ".example.com");
+    assert_string_equal(from.mta_sts, "a.example.com");
+    assert_string_equal(from.route, ".example.com");
+    p = destination_policy_with(&c->destinations, "other.example", NULL, &from);
+    assert_string_equal(from.tls, "default");
+    assert_null(from.dane);
+    assert_null(from.mta_sts);
+    assert_null(from.route);
+
+    p = destination_policy_with(&c->destinations, "a.example.com", &over, &from);
+    assert_int_equal(p.tls, TLS_LEVEL_NO);
+    assert_int_equal(p.dane, DANE_NONE);
+    assert_string_equal(from.tls, "over");
+    assert_string_equal(from.dane, ".example.com");
+    assert_string_equal(p.route, "relay.example.net");
+}
+
 static void test_verification(void **state)
 {
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
@@ -237,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_destinations),
+        cmocka_unit_test(test_sources),
         cmocka_unit_test(test_verification),
         cmocka_unit_test(test_mta_sts),
         cmocka_unit_test(test_pins),

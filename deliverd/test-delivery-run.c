@@ -54,6 +54,8 @@ typedef struct World {
     const End *end;
     size_t n_attempted;
 
+    bool probe; /* as the run is asked for */
+    const char *only_host;
     bool finished, soon;
     RecipientVerdict verdicts[3];
     FailureKind kind;
@@ -155,6 +157,7 @@ static int attempt(AttemptCall **ret, const struct sockaddr_storage *address, Sm
     w->attempt_done = done;
     w->attempt_userdata = done_userdata;
     w->n_attempted = request->n_recipients;
+    assert_int_equal(request->probe, w->probe);
     return 0;
 }
 
@@ -267,6 +270,8 @@ static void walk_with(World *w, const RunOps *with, const char *domain, const De
         .sender = w->sender ?: "s@example.org",
         .recipients = recipients,
         .n_recipients = n_recipients,
+        .probe = w->probe,
+        .only_host = w->only_host,
     };
     _cleanup_(delivery_run_freep) DeliveryRun *r = NULL;
 
@@ -624,6 +629,100 @@ static void test_combined_2_require_tls(void **state)
     }
 }
 
+/* ---- probes ---- */
+static void traced(const RunTrace *t, void *userdata)
+{
+    World *w = userdata;
+
+    switch (t->step) {
+    case RUN_STEP_STS:
+        trace(w, "[sts %s] ", t->sts->policy ? sts_mode_to_string(t->sts->policy->mode) : "none");
+        return;
+    case RUN_STEP_MX:
+        trace(w, "[mx %zu %s] ", t->mx->n_hosts, t->mx_answer ? dnssec_state_to_string(t->mx_answer->state) : "given");
+        return;
+    case RUN_STEP_HOST:
+        trace(w, "[host %s %s%s] ", t->mx->hosts[t->host].name, t->plan->wanted, t->plan->skip ? " skip" : t->tlsa ? " tlsa" : "");
+        return;
+    case RUN_STEP_CONNECT:
+        trace(w, "[connect %s] ", t->peer);
+        return;
+    case RUN_STEP_FAILED:
+        trace(w, "[failed %s: %s] ", t->peer, t->reason);
+        return;
+    case RUN_STEP_ATTEMPT:
+        trace(w, "[%s %s] ", t->attempt->delivered > 0 ? "good" : "bad", failure_kind_to_string(t->attempt->kind));
+        return;
+    }
+}
+
+/* All hosts are looked at, and the end is what a message would have come to. */
+static void test_probes(void **state)
+{
+    static const End first_refuses[] = {{ADDRESS, SMTP_TLS_VERIFY, SMTP_STAGE_VERIFY, 0, {}}, {}};
+    static const End second_fails[] = {{"192.0.2.2", SMTP_TLS_DANE, SMTP_STAGE_VERIFY, 0, {}}, {}};
+    static const struct {
+        const char *name;
+        DestinationPolicy policy;
+        const Name *names;
+        const End *ends;
+        const char *sts, *only_host, *trace;
+        RecipientVerdict verdict;
+        FailureKind kind;
+        const char *text, *reason; /* how the recipient's begins, and the run's */
+    } cases[] = {
+        {"the second is bad, and no message would come to it", DEFAULT, dane_both, second_fails, NULL, NULL,
+                "mx:example.com [mx 2 secure] a:mx.example.com tlsa:_25._tcp.mx.example.com [host mx.example.com dane tlsa] "
+                "[connect mx.example.com[192.0.2.1]:25] 192.0.2.1/dane/1 [good none] "
+                "a:mx2.example.com tlsa:_25._tcp.mx2.example.com [host mx2.example.com dane tlsa] "
+                "[connect mx2.example.com[192.0.2.2]:25] 192.0.2.2/dane/1 [bad dane] ",
+                VERDICT_DELIVERED, FAILURE_NONE, "250", ""},
+        {"only that one", DEFAULT, dane_both, second_fails, NULL, "mx2.example.com",
+                "mx:example.com [mx 2 secure] a:mx2.example.com tlsa:_25._tcp.mx2.example.com [host mx2.example.com dane tlsa] "
+                "[connect mx2.example.com[192.0.2.2]:25] 192.0.2.2/dane/1 [bad dane] ",
+                VERDICT_PENDING, FAILURE_DANE, "", "mx2.example.com[192.0.2.2]:25: certificate not verified"},
+        {"no such host", DEFAULT, dane_both, NULL, NULL, "mx3.example.com", "mx:example.com [mx 2 secure] ",
+                VERDICT_PENDING, FAILURE_DNS, "", "mx3.example.com is no mail server of example.com"},
+        {"policy, and fallback to the clear", STS_DEFAULT, plain, handshake_fails, STS "mode: testing\nmx: mx.example.com\n", NULL,
+                "sts:example.com mx:example.com [mx 1 insecure] [sts testing] a:mx.example.com [host mx.example.com may] "
+                "[connect mx.example.com[192.0.2.1]:25] 192.0.2.1/may/1 [bad smtp] "
+                "[connect mx.example.com[192.0.2.1]:25] 192.0.2.1/none/1 [good none] ",
+                VERDICT_DELIVERED, FAILURE_NONE, "250", ""},
+        {"enforced", STS_DEFAULT, plain_two, first_refuses, STS_MX, NULL,
+                "sts:example.com mx:example.com [mx 2 insecure] [sts enforce] a:mx.example.com [host mx.example.com sts] "
+                "[connect mx.example.com[192.0.2.1]:25] 192.0.2.1/verify/1 [bad sts] a:mx2.example.com [host mx2.example.com sts skip] ",
+                VERDICT_PENDING, FAILURE_STS, "", "mx2.example.com: the MTA-STS policy does not name this host"},
+        {"an address that cannot be reached", DEFAULT, two_addresses, v6_unreachable, NULL, NULL,
+                "mx:example.com [mx 1 insecure] a:mx.example.com [host mx.example.com may] "
+                "[connect mx.example.com[2001:db8::1]:25] 2001:db8::1/may/1 "
+                "[failed mx.example.com[2001:db8::1]:25: Network is unreachable] "
+                "[connect mx.example.com[192.0.2.1]:25] 192.0.2.1/may/1 [good none] ",
+                VERDICT_DELIVERED, FAILURE_NONE, "250", ""},
+        {"null MX", DEFAULT, null_mx, NULL, NULL, NULL, "mx:example.com [mx 0 secure] ", VERDICT_FAILED, FAILURE_NONE, "5.1.10 ", ""},
+        {"no address", DEFAULT, no_mx_no_address, NULL, NULL, NULL,
+                "mx:example.com [mx 1 secure] a:example.com [host example.com may skip] ", VERDICT_FAILED, FAILURE_NONE, "5.4.4 ", ""},
+        {"a route", {.tls = TLS_LEVEL_PREFERRED, .route = "192.0.2.7"}, plain, NULL, NULL, NULL,
+                "[mx 1 given] [host 192.0.2.7 may] [connect 192.0.2.7[192.0.2.7]:25] 192.0.2.7/may/1 [good none] ", VERDICT_DELIVERED,
+                FAILURE_NONE, "250", ""},
+    };
+    RunOps probe_ops = ops_with_sts;
+
+    probe_ops.attempted = NULL;
+    probe_ops.traced = traced;
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        World w = {.names = cases[i].names, .ends = cases[i].ends, .sts = cases[i].sts, .probe = true, .only_host = cases[i].only_host};
+
+        print_message("%s\n", cases[i].name);
+        walk_with(&w, &probe_ops, "example.com", &cases[i].policy, MESSAGE_TLS_DEFAULT, 1);
+        assert_string_equal(w.trace, cases[i].trace);
+        assert_int_equal(w.verdicts[0], cases[i].verdict);
+        assert_int_equal(w.kind, cases[i].kind);
+        assert_int_equal(strncmp(w.text, cases[i].text, strlen(cases[i].text)), 0);
+        assert_int_equal(strncmp(w.reason, cases[i].reason, strlen(cases[i].reason)), 0);
+        assert_int_equal(*w.reason != '\0', *cases[i].reason != '\0');
+    }
+}
+
 /* Each recipient gets its own end; only what is pending goes to the next host. */
 static void test_recipients(void **state)
 {
@@ -692,6 +791,7 @@ int main(void)
         cmocka_unit_test(test_other_sts_walks),
         cmocka_unit_test(test_policy_given_up),
         cmocka_unit_test(test_combined_2_require_tls),
+        cmocka_unit_test(test_probes),
         cmocka_unit_test(test_recipients),
         cmocka_unit_test(test_worker_died),
         cmocka_unit_test(test_reasons),

@@ -50,6 +50,7 @@ struct SmtpClient {
     SmtpReplyParser parser;
     SmtpEhlo ehlo;
     SmtpBody body;
+    SmtpProbe *probe; /* NULL: it is none */
     SmtpReply *replies; /* of the first n_answered recipients */
     size_t n_sent, n_answered, n_accepted;
 

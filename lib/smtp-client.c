@@ -92,6 +92,8 @@ static void enter(SmtpClient *c, StepName name)
 
 static void greeted(SmtpClient *c, const SmtpReply *reply)
 {
+    if (c->probe)
+        c->probe->greeting = *reply;
     enter(c, STEP_EHLO);
 }
 
@@ -105,6 +107,15 @@ static int send_helo(SmtpClient *c)
 {
     c->ehlo = (SmtpEhlo){0};
     return stream_printf(c->stream, "HELO %s\r\n", c->request.helo);
+}
+
+/* All is as it was wanted. A message follows, unless it was only to be seen that one could. */
+static void begin_transaction(SmtpClient *c, const SmtpReply *reply)
+{
+    if (c->probe)
+        end(c, SMTP_STAGE_DONE, reply, true);
+    else
+        enter(c, STEP_MAIL);
 }
 
 static bool requires_tls(const SmtpClient *c)
@@ -123,11 +134,13 @@ static void ehlo_accepted(SmtpClient *c, const SmtpReply *reply)
 {
     bool offered = c->ehlo.extensions & SMTP_EXTENSION_STARTTLS;
 
+    if (c->probe)
+        c->probe->extensions = c->ehlo.extensions;
     if (c->result.tls_used) {
         if (lacks_requiretls(c))
             end_because(c, SMTP_STAGE_REQUIRETLS, 0, "", true);
         else
-            enter(c, STEP_MAIL);
+            begin_transaction(c, reply);
         return;
     }
     c->result.tls_offered = offered;
@@ -136,7 +149,7 @@ static void ehlo_accepted(SmtpClient *c, const SmtpReply *reply)
     else if (requires_tls(c))
         end_because(c, SMTP_STAGE_STARTTLS_OFFER, 0, "", true);
     else
-        enter(c, STEP_MAIL);
+        begin_transaction(c, reply);
 }
 
 /* A server of before 1993, or one that hides behind a filter. */
@@ -189,6 +202,9 @@ static void secured(SmtpClient *c)
     if (c->request.sts_name && c->request.want != SMTP_TLS_DANE)
         c->result.sts = tls_verify_result(ssl,
                 &(TlsReference) {.names = (const char *const[]) {c->request.sts_name, NULL}, .rule = TLS_NAMES_DNS});
+    if (c->probe)
+        c->probe->has_peer = tls_peer_read(ssl, c->request.tlsa, c->request.want == SMTP_TLS_DANE ? c->request.n_tlsa : 0,
+                &c->probe->peer) >= 0;
     if (c->request.want >= SMTP_TLS_VERIFY && !tls_verify_succeeded(c->result.verify)) {
         c->result.tls_reason = tls_verify_explain(c->result.verify);
         end_because(c, SMTP_STAGE_VERIFY, 0, c->result.tls_reason, true);
@@ -436,6 +452,11 @@ int smtp_client_new(SmtpClient **ret, sd_event *event, int fd, const SmtpRequest
     c->replies = calloc(c->request.n_recipients, sizeof(*c->replies));
     if (!c->replies)
         return -ENOMEM;
+    if (request->probe) {
+        c->result.probe = c->probe = calloc(1, sizeof(*c->probe));
+        if (!c->probe)
+            return -ENOMEM;
+    }
     smtp_body_init(&c->body, request->message_fd, request->message_offset, request->message_size);
     r = stream_new_connecting(&c->stream, event, fd, on_stream, c);
     if (r < 0)
@@ -452,6 +473,7 @@ SmtpClient *smtp_client_free(SmtpClient *c)
     stream_free(c->stream);
     smtp_client_free_request(c);
     free(c->replies);
+    free(c->probe);
     sd_event_unref(c->event);
     free(c);
     return NULL;

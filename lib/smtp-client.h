@@ -2,13 +2,14 @@
 #pragma once
 
 /* One SMTP transaction as a client over a socket that is already (being) connected: greeting, EHLO, STARTTLS, MAIL, RCPT, DATA,
- * QUIT. It decides nothing about security: what must hold is in the request, what was seen is in the result. RFC 5321, 3207,
- * 6152, 6531, 7672, 8689. */
+ * QUIT. Or only a look at the server, without a transaction. It decides nothing about security: what must hold is in the request,
+ * what was seen is in the result. RFC 5321, 3207, 6152, 6531, 7672, 8689. */
 
 #include <openssl/ssl.h>
 #include <systemd/sd-event.h>
 
 #include "smtp-reply.h"
+#include "tls-peer.h"
 #include "tls-verify.h"
 #include "tls.h"
 
@@ -58,11 +59,20 @@ typedef struct SmtpRequest {
     /* REQUIRETLS (RFC 8689), with SMTP_TLS_VERIFY or more: under TLS the server has to offer it, but for the null reverse-path,
      * and MAIL carries it. */
     bool require_tls;
+    bool probe; /* it ends where MAIL would follow, as if the message had been taken, and the result has a probe */
     int message_fd; /* pread() only: message bytes [offset, offset+size), CRLF lines, not dot-stuffed; stays the caller's, must stay open until done */
     uint64_t message_offset, message_size;
     uint64_t timeout_usec; /* for all up to the final dot, beside the deadlines of RFC 5321 section 4.5.3.2 for each step; 0: those alone. Whoever gives an
                             * attempt up earlier than this may deliver twice. */
 } SmtpRequest; /* copied as needed; message_fd and tls must stay valid */
+
+/* What a probe saw beside. */
+typedef struct SmtpProbe {
+    SmtpReply greeting;  /* code 0: there was none */
+    uint32_t extensions; /* SmtpExtension, of the last reply to EHLO: under TLS, if it came to that */
+    bool has_peer;       /* the handshake was done, and the server has a certificate: */
+    TlsPeer peer;
+} SmtpProbe;
 
 typedef struct SmtpResult {
     SmtpStage stage; /* SMTP_STAGE_DONE: the final dot was answered 2xx for at least one recipient */
@@ -73,6 +83,7 @@ typedef struct SmtpResult {
     TlsVerify sts;    /* the same; of request.sts_name */
     TlsFacts tls;
     const char *tls_reason; /* why the handshake, or a verification that was wanted, failed; "" */
+    const SmtpProbe *probe; /* NULL: the request was for none */
 } SmtpResult;               /* valid during the callback */
 
 typedef struct SmtpClient SmtpClient;

@@ -54,6 +54,7 @@ typedef struct Fixture {
     SmtpReply recipients[4];
     SmtpResult result;
     char tls_reason[256], version[16];
+    SmtpProbe probe;
 } Fixture;
 
 /* ---- the server ---- */
@@ -138,6 +139,8 @@ static void on_done(SmtpClient *c, const SmtpResult *result, void *userdata)
         f->recipients[i] = result->recipients[i];
     (void) snprintf(f->tls_reason, sizeof(f->tls_reason), "%s", result->tls_reason);
     (void) snprintf(f->version, sizeof(f->version), "%s", result->tls.version);
+    if (result->probe)
+        f->probe = *result->probe;
     if (f->free_in_done)
         f->client = smtp_client_free(f->client);
 }
@@ -514,6 +517,76 @@ static void test_dane(void **state)
     assert_string_equal(f->tls_reason, "");
 }
 
+/* A probe ends in front of MAIL, and has seen what there is to see. Of two records it names the one that matched. */
+static void test_probe(void **state)
+{
+    static const Line clear[] = {GREET, EHLO("250-SIZE 1000\r\n"), QUIT, END},
+                      old[] = {GREET, {"EHLO", "502 no\r\n"}, {"HELO", "250 hi\r\n"}, QUIT, END},
+                      tls[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO("250-8BITMIME\r\n"), QUIT, END},
+                      wrong[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, QUIT, END};
+    static const uint8_t other[32];
+    uint8_t digest[32];
+    const TlsaRecord tlsa[] = {{3, 1, 1, other, sizeof(other)}, {3, 0, 1, digest, sizeof(digest)}};
+    const struct {
+        const Line *script;
+        SmtpTlsWant want;
+        size_t n_tlsa;
+        SmtpStage stage;
+        uint32_t extensions;
+        bool has_peer;
+        int32_t matched;
+    } rows[] = {
+        {clear, SMTP_TLS_IF_OFFERED, 0, SMTP_STAGE_DONE, SMTP_EXTENSION_SIZE, false, 0},
+        {old, SMTP_TLS_IF_OFFERED, 0, SMTP_STAGE_DONE, 0, false, 0},
+        {clear, SMTP_TLS_REQUIRED, 0, SMTP_STAGE_STARTTLS_OFFER, SMTP_EXTENSION_SIZE, false, 0},
+        {tls, SMTP_TLS_REQUIRED, 0, SMTP_STAGE_DONE, SMTP_EXTENSION_8BITMIME, true, -1},
+        {tls, SMTP_TLS_DANE, 2, SMTP_STAGE_DONE, SMTP_EXTENSION_8BITMIME, true, 1},
+        {wrong, SMTP_TLS_DANE, 1, SMTP_STAGE_VERIFY, SMTP_EXTENSION_STARTTLS, true, -1},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        unsigned char *der = NULL;
+        SmtpRequest q;
+        Fixture *f;
+        void *p;
+        int size;
+
+        assert_int_equal(setup(&p), 0);
+        f = p;
+        size = i2d_X509(f->certificate->x509, &der);
+        assert_true(size > 0);
+        (void) SHA256(der, (size_t) size, digest);
+        OPENSSL_free(der);
+        q = request(f);
+        q.probe = true;
+        q.recipients = four;
+        q.want = rows[i].want;
+        q.dane_base = HOST;
+        q.tlsa = tlsa;
+        q.n_tlsa = rows[i].n_tlsa;
+        run(f, rows[i].script, &q);
+        expect_result(f, rows[i].stage, rows[i].stage == SMTP_STAGE_DONE ? 250 : 0, "");
+        assert_int_equal(f->recipients[3].code, rows[i].stage == SMTP_STAGE_DONE ? 250 : 0);
+        assert_null(strstr(f->commands, "MAIL"));
+        assert_int_equal(f->probe.greeting.code, 220);
+        assert_string_equal(f->probe.greeting.text, HOST " ESMTP");
+        assert_int_equal(f->probe.extensions, rows[i].extensions);
+        assert_int_equal(f->probe.has_peer, rows[i].has_peer);
+        if (rows[i].has_peer) {
+            assert_string_equal(f->probe.peer.subject, "CN=" HOST);
+            assert_string_equal(f->probe.peer.issuer, "CN=" HOST);
+            assert_string_equal(f->probe.peer.common_name, HOST);
+            assert_string_equal(f->probe.peer.authority, "");
+            assert_int_equal(f->probe.peer.n_sent, 1);
+            assert_int_equal(f->probe.peer.tlsa, rows[i].matched);
+            assert_int_equal(strlen(f->probe.peer.fingerprint), 64);
+            assert_int_equal(strlen(f->probe.peer.key_fingerprint), 64);
+            assert_true(f->probe.peer.not_before_usec > 0 && f->probe.peer.not_before_usec < f->probe.peer.not_after_usec);
+        }
+        assert_int_equal(teardown(&p), 0);
+    }
+}
+
 /* The certificate is self-signed, so it is its own authority. What is not verified is delivered all the same where that is not
  * wanted, and said. */
 static void test_authorities(void **state)
@@ -727,6 +800,7 @@ int main(void)
         client_test(test_truncated_file),
         client_test(test_helo),
         client_test(test_recipients_apart),
+        cmocka_unit_test(test_probe),
         cmocka_unit_test(test_refusals),
         client_test(test_dane),
         cmocka_unit_test(test_authorities),
