@@ -123,6 +123,8 @@ int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storag
         m->calls->previous = c;
     m->calls = c;
     bounded.timeout_usec = m->conf->delivery_timeout;
+    if (request->timeout_usec > 0)
+        bounded.timeout_usec = MIN(request->timeout_usec, bounded.timeout_usec);
     r = attempt_call(worker_bus(w), &c->slot, &bounded, fd, message_fd, on_reply, c);
     if (r >= 0)
         r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC, m->conf->delivery_timeout + WORKER_GRACE_USEC,

@@ -7,7 +7,8 @@
 #include "delivery-run.h"
 #include "deliverd-manager.h"
 
-/* message_fd stays the caller's. -EAGAIN: no worker is ready; other errno: the connection could not be started. */
+/* message_fd stays the caller's; a time limit of the request counts if it is shorter. -EAGAIN: no worker is ready; other errno: the
+ * connection could not be started. */
 int attempt_call_new(AttemptCall **ret, Manager *m, const struct sockaddr_storage *address, const SmtpRequest *request,
         int message_fd, RunAttemptDone done, void *userdata);
 /* done will not be called any more; the worker goes on and nobody listens. */

@@ -10,6 +10,7 @@
 #include "bus-error.h"
 #include "peer-methods.h"
 #include "polkit-action.h"
+#include "probe.h"
 #include "sts-bus.h"
 
 #define DAEMON_INTERFACE "org.postern.Daemon1"
@@ -29,6 +30,7 @@ const SystemBusAccess deliverd_bus_access[] = {
     {DELIVERD_INTERFACE, "ListMessages", ACTION_READ_QUEUE},
     {DELIVERD_INTERFACE, "ListStsPolicies", ACTION_READ_QUEUE},
     {DELIVERD_INTERFACE, "RefreshStsPolicy", ACTION_MANAGE_QUEUE},
+    {DELIVERD_INTERFACE, "Verify", ACTION_VERIFY_DESTINATION},
     {DAEMON_INTERFACE, "Describe", SYSTEM_BUS_PUBLIC},
     {DAEMON_INTERFACE, "Reload", ACTION_MANAGE_DAEMONS},
     {},
@@ -229,6 +231,9 @@ static const sd_bus_vtable public_vtable[] = {
             sts_bus_get, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("RefreshStsPolicy", SD_BUS_ARGS("s", domain), SD_BUS_NO_RESULT, sts_bus_refresh,
             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Verify", SD_BUS_ARGS("s", domain, "a{sv}", options), SD_BUS_RESULT("s", result), probe_method_verify,
+            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_SIGNAL_WITH_ARGS("VerifyStep", SD_BUS_ARGS("t", call, "s", step), 0),
     SD_BUS_PROPERTY("Messages", "u", property_messages, 0, 0),
     SD_BUS_PROPERTY("Receiving", "u", property_receiving, 0, 0),
     SD_BUS_PROPERTY("WaitingDeliveries", "u", property_waiting, 0, 0),

@@ -16,6 +16,7 @@
 #include "delivery.h"
 #include "fetcher.h"
 #include "log.h"
+#include "probe.h"
 #include "sts-fetch.h"
 #include "sts-report.h"
 #include "sts.h"
@@ -431,6 +432,7 @@ Manager *manager_free(Manager *m)
     system_bus_free(m->bus);
     /* Threads first: what they have finished is still answered and recorded. */
     jobs_free(m->jobs);
+    probes_free(m);
     if (m->queue)
         queue_foreach(m->queue, free_mail, NULL);
     queue_free(m->queue);

@@ -18,6 +18,7 @@
 #include "worker.h"
 
 typedef struct AttemptCall AttemptCall;
+typedef struct Probe Probe;
 typedef struct Sts Sts;
 typedef struct StsFetch StsFetch;
 typedef struct StsStore StsStore;
@@ -34,6 +35,8 @@ typedef struct Manager {
     WorkerPool *workers;
     Worker *last_worker;   /* that an attempt was given to */
     AttemptCall *calls;    /* attempts at workers */
+    Probe *probes;         /* verifications of destinations */
+    unsigned n_probes;
     WorkerPool *fetchers;  /* of MTA-STS policies */
     StsFetch *sts_fetches; /* under way */
     StsStore *sts_store;

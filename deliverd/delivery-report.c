@@ -25,6 +25,17 @@ static const char *message_tls(const QueueMessage *m)
     return m->envelope->tls == MESSAGE_TLS_DEFAULT ? NULL : message_tls_to_string(m->envelope->tls);
 }
 
+void report_tls(const RunAttempt *a, char ret[REPORT_TLS_MAX])
+{
+    const char *tested = decision_sts_tested(a->plan, a->result->tls_used, a->result->sts);
+    char tls[64] = "";
+
+    if (a->result->tls_used)
+        (void) snprintf(tls, sizeof(tls), " %.24s (%s)", a->result->tls.version, tls_verify_to_string(a->verified));
+    (void) snprintf(ret, REPORT_TLS_MAX, "tls=%s:%s%s%s%s", decision_wanted(a->plan, a->want),
+            decision_got(a->result->tls_used, a->verified), tls, tested ? ", sts=testing:" : "", tested ?: "");
+}
+
 static void report_delivered(const Delivery *d, const RunAttempt *a)
 {
     const QueueMessage *m = d->mail->message;
@@ -32,14 +43,11 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
     const char *wanted = decision_wanted(a->plan, a->want), *got = decision_got(result->tls_used, a->verified);
     const char *verified = tls_verify_to_string(a->verified);
     const char *tested = decision_sts_tested(a->plan, result->tls_used, result->sts);
-    char to[400], count[24], tls[64] = "", sts[64] = "";
+    char to[400], count[24], tls[REPORT_TLS_MAX];
 
     (void) snprintf(count, sizeof(count), "%zu", a->delivered);
     describe_recipients(to, sizeof(to), a->first, a->delivered);
-    if (result->tls_used)
-        (void) snprintf(tls, sizeof(tls), " %s (%s)", result->tls.version, verified);
-    if (tested)
-        (void) snprintf(sts, sizeof(sts), ", sts=testing:%s", tested);
+    report_tls(a, tls);
     const LogField fields[] = {
         {"POSTERN_QUEUE_ID", m->id.text},
         {"POSTERN_SESSION_ID", m->envelope->session},
@@ -59,8 +67,7 @@ static void report_delivered(const Delivery *d, const RunAttempt *a)
     };
 
     log_event(LOG_INFO, MESSAGE_DELIVERED_ID, fields, ELEMENTSOF(fields),
-            "%s: delivered to %s at %s, tls=%s:%s%s%s, reply: %d %s", m->id.text, to, a->peer, wanted, got, tls, sts,
-            result->reply.code, result->reply.text);
+            "%s: delivered to %s at %s, %s, reply: %d %s", m->id.text, to, a->peer, tls, result->reply.code, result->reply.text);
 }
 
 static bool is_want_of_security(FailureKind kind)

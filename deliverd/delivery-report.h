@@ -6,6 +6,10 @@
 
 #include "delivery.h"
 
+/* "tls=dane:dane TLSv1.3 (dane)": how an attempt had the message delivered, as it stands in the journal. */
+#define REPORT_TLS_MAX 256
+void report_tls(const RunAttempt *attempt, char ret[REPORT_TLS_MAX]);
+
 /* One line for recipients that a host took the message for, and one for a connection that failed for want of security, unless
  * the deferral that follows tells it. */
 void report_attempt(const Delivery *d, const RunAttempt *attempt);

@@ -5,8 +5,8 @@
  * machine between the pure decisions and the world; what it asks of the world it asks through RunOps, so that tests can be the
  * world.
  *
- * A probe is the same walk with an imaginary message: connections end where MAIL would follow, and after a host that would take it
- * the others are looked at, too. Its one recipient ends as a real one would. */
+ * A probe is the same walk with an imaginary message: connections end where MAIL would follow, and behind a host that would take
+ * it the others are looked at, too. Its one recipient ends as a real one would. */
 
 #include "decision.h"
 

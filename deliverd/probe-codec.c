@@ -41,7 +41,8 @@ int probe_append(sd_bus_message *m, const SmtpProbe *probe)
     if (r >= 0)
         r = sd_bus_message_open_container(m, 'r', PROBE_SIGNATURE);
     if (r >= 0)
-        r = sd_bus_message_append(m, "isub", probe->greeting.code, probe->greeting.text, probe->extensions, (int) probe->has_peer);
+        r = sd_bus_message_append(m, "isub", probe->greeting.code, probe->greeting.text, probe->extensions,
+                (int) probe->has_peer);
     if (r >= 0)
         r = append_peer(m, &probe->peer);
     for (unsigned i = 0; r >= 0 && i < 3; i++)

@@ -11,3 +11,4 @@
 #define ACTION_QUERY_DNS "org.postern.query-dns"
 #define ACTION_READ_ALERTS "org.postern.read-alerts"
 #define ACTION_READ_QUEUE "org.postern.read-queue"
+#define ACTION_VERIFY_DESTINATION "org.postern.verify-destination"

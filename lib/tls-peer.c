@@ -86,7 +86,8 @@ static void write_match(SSL *ssl, const TlsaRecord *records, size_t n, TlsPeer *
     X509 *authority = NULL;
     size_t size;
 
-    if (SSL_get0_dane_authority(ssl, &authority, NULL) < 0 || SSL_get0_dane_tlsa(ssl, &usage, &selector, &mtype, &data, &size) < 0)
+    if (SSL_get0_dane_authority(ssl, &authority, NULL) < 0
+            || SSL_get0_dane_tlsa(ssl, &usage, &selector, &mtype, &data, &size) < 0)
         return;
     for (size_t i = 0; i < n && p->tlsa < 0; i++)
         if (records[i].usage == usage && records[i].selector == selector && records[i].mtype == mtype && records[i].size == size

@@ -209,6 +209,89 @@ int bus_call_can_pass_files(const BusConnection *b, sd_bus_message *m, Failure *
             "Files and passphrases cannot be handed to another host; run posternctl there, by ssh");
 }
 
+/* ---- a call that is watched ---- */
+
+typedef struct Watched {
+    const BusMethod *method;
+    const BusWatch *watch;
+    uint64_t call;
+    sd_bus_message *reply;
+} Watched;
+
+/* Anybody on the bus can send a signal to anybody: only the service's counts. */
+static bool is_of_service(sd_bus_message *m, const BusService *service)
+{
+    _cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
+    const char *sender = sd_bus_message_get_sender(m), *owner;
+
+    if (!sender)
+        return true; /* a direct connection */
+    return sd_bus_get_name_creds(sd_bus_message_get_bus(m), service->bus_name, SD_BUS_CREDS_UNIQUE_NAME, &creds) >= 0
+            && sd_bus_creds_get_unique_name(creds, &owner) >= 0 && streq(owner, sender);
+}
+
+static int on_watched(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    Watched *w = userdata;
+
+    return is_of_service(m, w->method->service) ? w->watch->happened(m, w->call, w->watch->userdata) : 0;
+}
+
+static int on_watched_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    ((Watched *) userdata)->reply = sd_bus_message_ref(m);
+    return 1;
+}
+
+static int wait_watched(sd_bus *bus, const Watched *w)
+{
+    int r = 0;
+
+    while (r >= 0 && !w->reply) {
+        r = sd_bus_process(bus, NULL);
+        if (r == 0)
+            r = sd_bus_wait(bus, UINT64_MAX);
+    }
+    return r;
+}
+
+/* As sd_bus_call(). */
+static int call_watched(const BusMethod *method, const BusWatch *watch, sd_bus_message *m, uint64_t timeout, sd_bus_error *error,
+        sd_bus_message **ret_reply)
+{
+    const BusService *s = method->service;
+    _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *signals = NULL, *call = NULL;
+    sd_bus *bus = sd_bus_message_get_bus(m);
+    Watched w = {.method = method, .watch = watch};
+    int r;
+
+    r = sd_bus_match_signal(bus, &signals, NULL, method->object ?: s->object, method->interface ?: s->interface,
+            watch->signal, on_watched, &w);
+    if (r >= 0)
+        r = sd_bus_call_async(bus, &call, m, on_watched_reply, &w, timeout);
+    if (r >= 0)
+        r = sd_bus_message_get_cookie(m, &w.call);
+    if (r >= 0)
+        r = wait_watched(bus, &w);
+    if (r >= 0 && sd_bus_message_is_method_error(w.reply, NULL) > 0) {
+        r = -sd_bus_message_get_errno(w.reply);
+        (void) sd_bus_error_copy(error, sd_bus_message_get_error(w.reply));
+    }
+    if (r < 0) {
+        (void) sd_bus_message_unref(w.reply);
+        return r;
+    }
+    *ret_reply = w.reply;
+    return 0;
+}
+
+static int call_once(const BusMethod *method, const BusWatch *watch, sd_bus_message *m, uint64_t timeout, sd_bus_error *error,
+        sd_bus_message **ret_reply)
+{
+    return watch ? call_watched(method, watch, m, timeout, error, ret_reply)
+                 : sd_bus_call(sd_bus_message_get_bus(m), m, timeout, error, ret_reply);
+}
+
 /* The agent would register with the polkit of this host. */
 static bool is_remote(sd_bus *bus)
 {
@@ -241,7 +324,8 @@ static int interactive_copy(sd_bus_message *m, sd_bus_message **ret)
 }
 
 /* Only then, so that nobody who may is bothered, and a script that may not is told at once. r: of the call that was refused. */
-static int call_again_with_agent(sd_bus_message *m, int r, sd_bus_error *error, sd_bus_message **ret_reply)
+static int call_again_with_agent(const BusMethod *method, const BusWatch *watch, sd_bus_message *m, int r, sd_bus_error *error,
+        sd_bus_message **ret_reply)
 {
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *copy = NULL;
     _cleanup_(polkit_agent_closep) pid_t agent = 0;
@@ -252,19 +336,25 @@ static int call_again_with_agent(sd_bus_message *m, int r, sd_bus_error *error, 
     if (agent <= 0)
         return r;
     sd_bus_error_free(error);
-    return sd_bus_call(sd_bus_message_get_bus(m), copy, INTERACTIVE_TIMEOUT_USEC, error, ret_reply);
+    return call_once(method, watch, copy, INTERACTIVE_TIMEOUT_USEC + method->timeout_sec * USEC_PER_SEC, error, ret_reply);
 }
 
-int bus_call_send(const BusMethod *method, sd_bus_message *m, int r, sd_bus_message **ret_reply, Failure *failure)
+int bus_call_send_watching(const BusMethod *method, sd_bus_message *m, int r, const BusWatch *watch, sd_bus_message **ret_reply,
+        Failure *failure)
 {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
     const uint64_t timeout = (method->timeout_sec > 0 ? method->timeout_sec : BUS_TIMEOUT_SEC) * USEC_PER_SEC;
 
     if (r >= 0)
-        r = sd_bus_call(sd_bus_message_get_bus(m), m, timeout, &error, ret_reply);
+        r = call_once(method, watch, m, timeout, &error, ret_reply);
     if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
-        r = call_again_with_agent(m, r, &error, ret_reply);
+        r = call_again_with_agent(method, watch, m, r, &error, ret_reply);
     return r < 0 ? failure_set_bus(failure, method->service->name, &error, r) : 0;
+}
+
+int bus_call_send(const BusMethod *method, sd_bus_message *m, int r, sd_bus_message **ret_reply, Failure *failure)
+{
+    return bus_call_send_watching(method, m, r, NULL, ret_reply, failure);
 }
 
 int bus_call(BusConnection *b, const BusMethod *method, sd_bus_message **ret_reply, Failure *failure, const char *types, ...)

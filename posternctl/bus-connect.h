@@ -48,6 +48,17 @@ int bus_call_can_pass_files(const BusConnection *b, sd_bus_message *m, Failure *
 /* Sends it and waits. r: what filling it returned; negative is passed on. ret_reply may be NULL. */
 int bus_call_send(const BusMethod *method, sd_bus_message *m, int r, sd_bus_message **ret_reply, Failure *failure);
 
+/* Signals of the service to this caller alone, while it waits for the answer. call: the serial number of the call. */
+typedef struct BusWatch {
+    const char *signal; /* of the method's interface */
+    int (*happened)(sd_bus_message *m, uint64_t call, void *userdata);
+    void *userdata;
+} BusWatch;
+
+/* Sends it, waits, and hears of signals meanwhile. */
+int bus_call_send_watching(const BusMethod *method, sd_bus_message *m, int r, const BusWatch *watch, sd_bus_message **ret_reply,
+        Failure *failure);
+
 /* Both, with arguments of basic types. */
 int bus_call(BusConnection *b, const BusMethod *method, sd_bus_message **ret_reply, Failure *failure, const char *types, ...);
 

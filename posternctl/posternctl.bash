@@ -3,7 +3,7 @@
 
 _posternctl_verbs() {
     case $1 in
-        '') echo status queue dns alert cert ca ;;
+        '') echo status verify queue dns alert cert ca ;;
         queue) echo list show flush ;;
         dns) echo query status test flush ;;
         alert) echo list ;;
@@ -25,6 +25,7 @@ _posternctl_options() {
         'cert export') echo --passphrase-file= --force ;;
         'cert export-pem' | 'cert pointer' | 'cert rename' | 'cert delete') echo --force ;;
         'cert tlsa') echo --host= --port= --usage= ;;
+        verify) echo --level= --dane= --mx= ;;
     esac
 }
 
@@ -48,7 +49,9 @@ _posternctl_value() {
     case $1 in
         --json) COMPREPLY=($(compgen -W 'short pretty off' -- "$2")) ;;
         --key-type) COMPREPLY=($(compgen -W 'ecdsa-p256 ecdsa-p384 ed25519 ml-dsa-44 ml-dsa-65 ml-dsa-87 rsa-2048 rsa-3072 rsa-4096' -- "$2")) ;;
-        --host) COMPREPLY=($(compgen -A hostname -- "$2")) ;;
+        --level) COMPREPLY=($(compgen -W 'No Preferred Preferred-Verify Required Required-Verify Required-Verify-Hosted' -- "$2")) ;;
+        --dane) COMPREPLY=($(compgen -W 'None Opportunistic Mandatory' -- "$2")) ;;
+        --host | --mx) COMPREPLY=($(compgen -A hostname -- "$2")) ;;
         --passphrase-file) COMPREPLY=($(compgen -f -- "$2")) ;;
     esac
 }

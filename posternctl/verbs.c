@@ -76,8 +76,17 @@ static const VerbOption ca_export_options[] = {
     {},
 };
 
+static const VerbOption verify_options[] = {
+    {"level", "LEVEL", "in place of TLS= of the destination"},
+    {"dane", "LEVEL", "in place of DANE= of the destination"},
+    {"mx", "HOST", "only this one of its servers"},
+    {},
+};
+
 const Verb posternctl_verbs[] = {
     {NULL, "status", "", "how the daemons, the queue and the certificates are", 0, 0, true, NULL, verb_status},
+    {NULL, "verify", "DOMAIN", "try how a message to a domain would be delivered, without one", 1, 1, false, verify_options,
+            verb_verify},
 
     {"queue", "list", "", "messages in the queue", 0, 0, true, NULL, verb_queue_list},
     {"queue", "show", "ID...", "one message: its recipients, and why it waits", 1, VERB_ARGUMENTS_ANY, false, NULL,

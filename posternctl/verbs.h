@@ -9,6 +9,8 @@ extern const Verb posternctl_verbs[];
 
 int verb_status(Context *context, char *const *arguments);
 
+int verb_verify(Context *context, char *const *arguments);
+
 int verb_queue_list(Context *context, char *const *arguments);
 int verb_queue_show(Context *context, char *const *arguments);
 int verb_queue_flush(Context *context, char *const *arguments);
