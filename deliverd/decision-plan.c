@@ -23,7 +23,7 @@ static const struct {
 };
 
 /* RFC 8689, section 4.2.2: what the destination says of itself does not hold for the message. What the administrator says does,
- * and where he wants the peer verified TLSA records and policies stay, as they verify it. */
+ * and where he wants the peer verified TLSA records and policies are asked for all the same: they may help it, not hinder. */
 static bool waived(const DestinationPolicy *policy, MessageTls message)
 {
     return message == MESSAGE_TLS_OPTIONAL && levels[policy->tls].want < SMTP_TLS_VERIFY;
@@ -187,6 +187,8 @@ static void plan_tlsa(const DestinationPolicy *policy, const HostFacts *facts, H
             plan_dane(policy, facts, p);
         return;
     case TLSA_ERROR:
+        if (facts->message_tls == MESSAGE_TLS_OPTIONAL && policy->dane != DANE_MANDATORY)
+            return;
         decision_tlsa_error(facts->tlsa, facts->base, why, sizeof(why));
         plan_skip(p, FAILURE_DANE, "%s", why);
         return;
@@ -259,7 +261,8 @@ void decision_plan(const DestinationPolicy *policy, const HostFacts *facts, Host
     }
     if (dane_level(policy, facts->message_tls) != DANE_NONE)
         plan_tlsa(policy, facts, ret);
-    if (!ret->skip && ret->want != SMTP_TLS_DANE && decision_asks_sts(policy, facts->message_tls))
+    if (!ret->skip && ret->want != SMTP_TLS_DANE && facts->message_tls != MESSAGE_TLS_OPTIONAL &&
+            decision_asks_sts(policy, facts->message_tls))
         plan_sts(policy, facts, ret);
     if (!ret->skip && facts->message_tls == MESSAGE_TLS_REQUIRED)
         plan_requiretls(policy, facts, ret);

@@ -245,8 +245,15 @@ static void test_combined_2_tls_required_no(void **state)
             .tlsa = USABLE);
     CHECK("required required example.com,mx.example.com/any tls", REQUIRED, O, .tlsa = USABLE, .sts = ENFORCE);
     CHECK("verify required-verify example.com,mx.example.com/any tls", VERIFY, O);
-    /* Where the administrator wants the peer verified, TLSA records verify it as for any message. */
+    /* Where the administrator wants the peer verified, TLSA records verify it as for any message, and policies make names known;
+     * but nothing of the destination's is in the way. */
     CHECK("dane dane mx.example.com,example.com dane", VERIFY, O, .tlsa = USABLE);
+    CHECK("verify required-verify example.com,mx.example.com/any tls", VERIFY, O, .tlsa = "error");
+    CHECK("verify required-verify example.com,mx.example.com/any tls", VERIFY, O, .sts = "later");
+    CHECK("verify required-verify example.com,mx.example.com/any tls", VERIFY, O, .sts = ENFORCE_OTHER);
+    CHECK("verify required-verify example.com,mx.example.com/any tls", VERIFY, O, .mx = MX_INSECURE, .not_insecure_mx = true,
+            .sts = ENFORCE);
+    CHECK("skip dane", MANDATORY, O, .tlsa = "error");
     CHECK("dane dane mx.example.com,example.com dane", MANDATORY, O, .tlsa = USABLE);
     CHECK("skip dane", MANDATORY, O, .tlsa = "secure");
 #undef O
