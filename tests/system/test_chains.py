@@ -21,6 +21,7 @@ DOMAIN = "chains.lab"
 BASE = "mx.chains.lab"
 FIRST_PORT = 20000
 AT_ONCE = 4
+LOOKUPS = 3  # a resolver gives up early on a machine that has other things to do
 
 CA = {"basicConstraints": "critical,CA:TRUE", "keyUsage": "critical,keyCertSign,cRLSign", "subjectKeyIdentifier": "hash"}
 NOW, OVER, NOT_YET = (-1, 30), (-9, -2), (2, 9)
@@ -129,6 +130,12 @@ stub-zone:
     name: "lab."
     stub-addr: {address}
 """
+
+
+class Settled(Dns):
+    """Nothing of it changes."""
+
+    ttl = 3600
 
 
 class Case:
@@ -371,7 +378,7 @@ def finger(lab, pki, ports):
     records = [(DOMAIN, "MX", f"10 {BASE}."), (BASE, "A", lab.address)]
     for case in CASES:
         records += [(f"_{ports[case.title]}._tcp.{BASE}", "TLSA", record) for record in case.tlsa(pki)]
-    dns = Dns(lab.peer("chains-dns", ["bind9-dnsutils", "knot", "knot-dnsutils"]), {"lab": "signed"}, records)
+    dns = Settled(lab.peer("chains-dns", ["bind9-dnsutils", "knot", "knot-dnsutils"]), {"lab": "signed"}, records)
     peer = lab.peer("finger", ["postfix", "unbound"])
     peer.write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions edns0 trust-ad\n")
     peer.write("/etc/postfix/main.cf", "compatibility_level = 3.6\ninet_protocols = ipv4\n")
@@ -411,8 +418,11 @@ def posttls_finger(finger, case, port):
     how = ["-l", "dane"] if case.kind == "dane" else ["-l", "secure", "-F", "/etc/authorities.pem"]
     destination = f"{DOMAIN if case.domain else f'[{BASE}]'}:{port}"
     match = [] if case.kind == "dane" else [BASE]
-    result = finger.run(["posttls-finger", "-t", "30", "-T", "30", *how, destination, *match], check=False)
-    text = result.stdout + result.stderr
+    for _ in range(LOOKUPS):
+        result = finger.run(["posttls-finger", "-t", "30", "-T", "30", *how, destination, *match], check=False)
+        text = result.stdout + result.stderr
+        if "lookup problem" not in text:
+            break
     assert "TLS connection established" in text, text
     return "Verified TLS connection established" in text, text
 
@@ -451,7 +461,7 @@ def test_verdict(verdicts, case):
 def test_that_there_are_enough(verdicts, capsys):
     assert len(CASES) >= 100 and len(verdicts.suite) == len(ALL)
     with capsys.disabled():
-        print(f"\n{len(ALL)} chains and record sets ({len(CASES)} with DANE): the suite, s_client and posttls-finger agree on all "
-              f"but {len(DIFFERENCES)}")
+        print(f"\n{len(ALL)} chains and record sets ({len(CASES)} with DANE): the suite, s_client and posttls-finger agree on "
+              f"all but {len(DIFFERENCES)}")
         for title, who in DIFFERENCES.items():
             print(f"  {title}: {', '.join(who.values())}")

@@ -28,47 +28,68 @@ def processor_time(pids):
 
 @pytest.fixture(scope="module")
 def server(lab, dns, gate):
-    """A mail server of many domains, half of which deliverd authenticates by DANE, and half of which have to have TLS."""
-    server = lab.fake_smtp("cost", Behaviour(greeting="421 4.3.2 Later"), lab.authority.issue(HOST))
+    """A mail server of many domains; deliverd authenticates it by DANE for half of them, for the others it has to have TLS."""
+    server = lab.fake_smtp("cost", Behaviour(), lab.authority.issue(HOST))
     dns.set(HOST, "A", server.address, ttl=TTL)
     dns.set(f"_25._tcp.{HOST}", "TLSA", server.certificate.tlsa(3), ttl=TTL)
-    for i in range(ROUNDS):
-        for kind in ("dane", "tls"):
-            dns.set(f"{kind}{i}.cost.lab", "MX", f"10 {HOST}.", ttl=TTL)
-    gate.configure("deliverd", "[Destination .cost.lab]\nTLS=Required\nMTASTS=no\n"
-                   + "".join(f"[Destination tls{i}.cost.lab]\nDANE=None\n" for i in range(ROUNDS)))
+    for kind in RESULTS:
+        dns.set(f"*.{kind}.cost.lab", "MX", f"10 {HOST}.", ttl=TTL)
+    gate.configure("deliverd", "[Destination .cost.lab]\nTLS=Required\nMTASTS=no\n[Destination .tls.cost.lab]\nDANE=None\n")
     gate.reload("deliverd")
     yield server
     gate.unconfigure("deliverd")
     gate.reload("deliverd")
 
 
+class Cost:
+    """Nanoseconds for all messages of each kind."""
+
+    def __init__(self, gate, server):
+        self.gate, self.server = gate, server
+        self.total = {kind: 0 for kind in RESULTS}
+        self.rounds = 0
+
+    def measure(self):
+        before = self.gate.cursor()
+        # Kinds take turns, and take turns in being the first.
+        domains = [(kind, f"{i}.{kind}.cost.lab") for i in range(ROUNDS) for kind in sorted(RESULTS, reverse=i % 2 == 1)]
+
+        # Messages for each of the domains, which the server does not take yet. DNS answers are cached by then.
+        self.server.behaviour = Behaviour(greeting="421 4.3.2 Later")
+        for _, domain in domains:
+            Load(self.gate.address, count=MESSAGES, connections=4, recipient=f"bob@{domain}").start().wait()
+        for _, domain in domains:
+            self.wait(gateway.DEFERRED, domain, before)
+
+        # Now they are delivered, one domain after the other.
+        self.server.behaviour = Behaviour()
+        pids = [self.gate.pid_of(f"postern-{daemon}.service") for daemon in ("deliverd", "dnsd")]
+        for kind, domain in domains:
+            start = processor_time(pids)
+            self.gate.flush(domain)
+            delivered = self.wait(gateway.DELIVERED, domain, before)
+            self.total[kind] += processor_time(pids) - start
+            assert {entry["POSTERN_TLS_RESULT"] for entry in delivered} == {RESULTS[kind]}
+        self.rounds += ROUNDS
+
+    def wait(self, message_id, domain, since):
+        return self.gate.wait_journal(timeout=60, since=since, count=MESSAGES, MESSAGE_ID=message_id, POSTERN_DESTINATION=domain)
+
+    @property
+    def ratio(self):
+        return self.total["dane"] / self.total["tls"]
+
+    def __str__(self):
+        dane, tls = (self.total[kind] / self.rounds / MESSAGES / 1000 for kind in ("dane", "tls"))
+        return f"A delivery by DANE costs {dane:.0f} µs, with TLS required {tls:.0f} µs: ratio {self.ratio:.2f}, limit {LIMIT}"
+
+
 def test_a_delivery_by_dane_costs_hardly_more_than_one_by_tls(gate, server, capsys):
-    pids = [gate.pid_of("postern-deliverd.service"), gate.pid_of("postern-dnsd.service")]
-    # Kinds take turns, and take turns in being the first.
-    domains = [f"{kind}{i}.cost.lab" for i in range(ROUNDS) for kind in (("dane", "tls") if i % 2 else ("tls", "dane"))]
-    before = gate.cursor()
-
-    # Given messages for each of the domains, which the server did not take yet
-    for domain in domains:
-        Load(gate.address, count=MESSAGES, connections=4, recipient=f"bob@{domain}").start().wait()
-    for domain in domains:
-        gate.wait_journal(timeout=60, since=before, count=MESSAGES, MESSAGE_ID=gateway.DEFERRED, POSTERN_DESTINATION=domain)
-    server.behaviour = Behaviour()
-
-    # when they are delivered, one domain after the other, with DNS answers that are cached by now,
-    cost = {"dane": 0, "tls": 0}
-    for domain in domains:
-        kind = "dane" if domain.startswith("dane") else "tls"
-        start = processor_time(pids)
-        gate.flush(domain)
-        delivered = gate.wait_journal(timeout=60, since=before, count=MESSAGES, MESSAGE_ID=gateway.DELIVERED,
-                                      POSTERN_DESTINATION=domain)
-        cost[kind] += processor_time(pids) - start
-        assert {entry["POSTERN_TLS_RESULT"] for entry in delivered} == {RESULTS[kind]}
-
-    # then those that DANE has authenticated cost hardly more than the others.
-    dane, tls = (total / ROUNDS / MESSAGES / 1000 for total in (cost["dane"], cost["tls"]))
+    cost = Cost(gate, server)
+    cost.measure()
+    if cost.ratio > LIMIT:
+        # On a machine that has other things to do, so few messages say little.
+        cost.measure()
     with capsys.disabled():
-        print(f"\nA delivery by DANE costs {dane:.0f} µs, with TLS required {tls:.0f} µs: ratio {dane / tls:.2f}, limit {LIMIT}")
-    assert dane <= LIMIT * tls
+        print(f"\n{cost}")
+    assert cost.ratio <= LIMIT
