@@ -3,9 +3,10 @@
 
 _posternctl_verbs() {
     case $1 in
-        '') echo status verify queue dns alert cert ca ;;
+        '') echo status verify queue dns sts alert cert ca ;;
         queue) echo list show flush ;;
         dns) echo query status test flush ;;
+        sts) echo list show refresh ;;
         alert) echo list ;;
         cert) echo list show create request install add-intermediate import export export-pem pointer assign unassign rename delete forbid-export tlsa ;;
         ca) echo lists list show enable disable import export remove ;;
@@ -35,6 +36,7 @@ _posternctl_common='--host= --json --json= --full --no-legend --no-pager --help 
 _posternctl_first() {
     case $1 in
         'queue show') posternctl --no-legend --no-pager queue list 2>/dev/null | head -n 200 | cut -d ' ' -f 1 ;;
+        'sts show' | 'sts refresh') posternctl --no-legend --no-pager sts list 2>/dev/null | head -n 200 | cut -d ' ' -f 1 ;;
         'ca list' | 'ca enable' | 'ca disable' | 'ca export') echo system custom ;;
         'ca show' | 'ca remove')
             posternctl --no-legend --no-pager ca list 2>/dev/null | tr -d : | awk '{ print $2 }' ;;

@@ -100,6 +100,10 @@ const Verb posternctl_verbs[] = {
     {"dns", "test", "", "test now whether DNSSEC works", 0, 0, false, NULL, verb_dns_test},
     {"dns", "flush", "", "forget all answers that are cached", 0, 0, false, NULL, verb_dns_flush},
 
+    {"sts", "list", "", "MTA-STS policies that are known", 0, 0, true, NULL, verb_sts_list},
+    {"sts", "show", "DOMAIN", "the policy of a domain", 1, 1, false, NULL, verb_sts_show},
+    {"sts", "refresh", "DOMAIN", "fetch it now", 1, 1, false, NULL, verb_sts_refresh},
+
     {"alert", "list", "", "alerts that are to be mailed or are being counted", 0, 0, true, NULL, verb_alert_list},
 
     {"cert", "list", "", "certificates", 0, 0, true, NULL, verb_cert_list},

@@ -20,6 +20,10 @@ int verb_dns_status(Context *context, char *const *arguments);
 int verb_dns_test(Context *context, char *const *arguments);
 int verb_dns_flush(Context *context, char *const *arguments);
 
+int verb_sts_list(Context *context, char *const *arguments);
+int verb_sts_show(Context *context, char *const *arguments);
+int verb_sts_refresh(Context *context, char *const *arguments);
+
 int verb_alert_list(Context *context, char *const *arguments);
 
 int verb_cert_list(Context *context, char *const *arguments);
