@@ -20,6 +20,7 @@ from .gateway import Gateway, build_directory
 from .host import Host
 from .mx import Mx
 from .peer import Peer
+from .policy import PolicyHost
 
 NETWORK = "10.99"
 BRIDGE = "lab"
@@ -188,6 +189,13 @@ class Lab:
         """A scripted SMTP server for what no real one does; see FakeSmtp."""
         network, address = self.attach(name)
         server = FakeSmtp(network, address, behaviour, certificate, port)
+        self._servers.append(server)
+        return server
+
+    def policy_host(self, name):
+        """A server of MTA-STS policies; see PolicyHost."""
+        network, address = self.attach(name)
+        server = PolicyHost(network, address, self.authority)
         self._servers.append(server)
         return server
 
