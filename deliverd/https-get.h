@@ -2,8 +2,8 @@
 #pragma once
 
 /* GET of one small text over HTTPS, on a socket that somebody else has connected: libcurl on the event loop, held to what MTA-STS
- * allows (RFC 8461, section 3.3). For a sandboxed process: after https_client_new() nothing opens a file, makes a socket, connects
- * or resolves. Nothing is shared between two gets: no connection, no TLS session, no cookie, no cache. */
+ * allows (RFC 8461, section 3.3). For a sandboxed process: after https_client_new() nothing opens a file, makes a socket,
+ * connects or resolves. Nothing is shared between two gets: no connection, no TLS session, no cookie, no cache. */
 
 #include <openssl/x509.h>
 #include <systemd/sd-event.h>

@@ -91,7 +91,8 @@ int sts_bus_get(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return r;
     if (!sts_find(manager->sts, domain, &info))
         return sd_bus_error_setf(error, BUS_ERROR_NO_STS_POLICY,
-                "No MTA-STS policy of %s is known; one is looked for when mail is delivered, or by \"posternctl sts refresh\".", domain);
+                "No MTA-STS policy of %s is known; one is looked for when mail is delivered, or by \"posternctl sts refresh\".",
+                domain);
     r = sd_bus_message_new_method_return(m, &reply);
     if (r < 0)
         return r;

@@ -24,8 +24,8 @@
  * timeout_usec. Unreferencing *ret_slot means that nobody wants to know any more. */
 int sts_fetch_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *domain, uint64_t timeout_usec, int socket_fd,
         sd_bus_message_handler_t done, void *userdata);
-/* -EBADMSG: the answer does not keep the rules. -ENODATA: there is no policy, and *reterr_reason (malloc'ed) says why, made fit to be
- * shown. -ENOKEY: certd does not give the enabled authorities. Another negative errno: the fetcher could not. */
+/* -EBADMSG: the answer does not keep the rules. -ENODATA: there is no policy, and *reterr_reason (malloc'ed) says why, made fit to
+ * be shown. -ENOKEY: certd does not give the enabled authorities. Another negative errno: the fetcher could not. */
 int sts_fetch_read(sd_bus_message *reply, StsPolicy **ret, char **reterr_reason);
 
 /* ---- fetcher ---- */

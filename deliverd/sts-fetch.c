@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From a domain to a connection to its policy host, and the fetcher's answer. All of it has one deadline. What is ours to answer
- * for (no fetcher, no descriptors) is told apart from what is the policy host's: only the latter means that there is no policy. */
+/* From a domain to a connection to its policy host, and the fetcher's answer. All of it has one deadline. What is our own fault (no
+ * fetcher, no descriptors) is told apart from what is the policy host's: only the latter means that there is no policy. */
 
 #include "sts-fetch.h"
 
@@ -101,7 +101,8 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error)
     else if (r == -ENODATA)
         complete(f, STS_FETCH_FAILED, NULL, reason);
     else if (r == -ENOKEY)
-        complete(f, STS_FETCH_IMPOSSIBLE, NULL, "certd does not give the enabled authorities, by which its policy host has to be verified");
+        complete(f, STS_FETCH_IMPOSSIBLE, NULL,
+                "certd does not give the enabled authorities, by which its policy host has to be verified");
     else {
         (void) snprintf(f->reason, sizeof(f->reason), "the fetching process failed: %s", strerror(-r));
         complete(f, STS_FETCH_IMPOSSIBLE, NULL, f->reason);
@@ -239,7 +240,8 @@ int sts_fetch_new(StsFetch **ret, Manager *m, const char *domain, StsFetchDone d
         f->host = NULL;
     r = f->domain && f->host ? 0 : -ENOMEM;
     if (r >= 0)
-        r = sd_event_add_time_relative(m->event, &f->deadline, CLOCK_MONOTONIC, STS_FETCH_TIMEOUT_USEC, USEC_PER_SEC, on_deadline, f);
+        r = sd_event_add_time_relative(m->event, &f->deadline, CLOCK_MONOTONIC, STS_FETCH_TIMEOUT_USEC, USEC_PER_SEC,
+                on_deadline, f);
     if (r >= 0)
         r = resolve_start(m->dnsd, &f->queries[0], f->host, DNS_TYPE_A, on_a, f);
     if (r >= 0)

@@ -266,7 +266,8 @@ int sts_policy_new(StsMode mode, uint32_t max_age, const char *const *mx, size_t
     policy = calloc(1, sizeof(*policy));
     if (!policy)
         return -ENOMEM;
-    *policy = (StsPolicy) {.n_ref = 1, .mode = mode, .max_age = max_age, .mx = calloc(MAX(n_mx, (size_t) 1), sizeof(*policy->mx))};
+    *policy = (StsPolicy) {.n_ref = 1, .mode = mode, .max_age = max_age};
+    policy->mx = calloc(MAX(n_mx, (size_t) 1), sizeof(*policy->mx));
     if (!policy->mx)
         return -ENOMEM;
     for (; policy->n_mx < n_mx; policy->n_mx++) {

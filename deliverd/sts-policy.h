@@ -108,6 +108,6 @@ typedef struct StsVerdict {
 
 StsVerdict sts_decide(const StsFacts *facts);
 bool sts_unexpired(const StsFacts *facts);
-/* When a cached policy is to be renewed though no mail asks for it; UINT64_MAX: never, there is nothing to protect. domain spreads
- * policies that were fetched together over time. */
+/* When a cached policy is to be renewed though no mail asks for it; UINT64_MAX: never, there is nothing to protect. domain
+ * spreads policies that were fetched together over time. */
 uint64_t sts_refresh_due(const StsFacts *facts, const char *domain);

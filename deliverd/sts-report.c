@@ -27,9 +27,10 @@ static void alert(Manager *m, const StsNews *news, const char *expires)
             || asprintf(&summary, "The MTA-STS policy of %s could not be renewed", news->domain) < 0
             || asprintf(&body,
                     "The policy of %s (mode %s) could not be fetched again:\n\n    %s\n\n"
-                    "The one that is known holds until %s, and mail is delivered as it says. If it cannot be renewed until then, mail "
-                    "for %s is delivered as if there was none.\n\nEither the domain has given MTA-STS up, or its policy host has a fault, "
-                    "or somebody keeps us from reaching it. It is tried again by itself; to see what is known, and to try at once:\n\n"
+                    "The one that is known holds until %s, and mail is delivered as it says. If it cannot be renewed until then, "
+                    "mail for %s is delivered as if there was none.\n\n"
+                    "Either the domain has given MTA-STS up, or its policy host has a fault, or somebody keeps us from reaching "
+                    "it. It is tried again by itself; to see what is known, and to try at once:\n\n"
                     "    posternctl sts show %s\n    posternctl sts refresh %s\n",
                     news->domain, sts_mode_to_string(news->policy->mode), news->reason, expires, news->domain, news->domain,
                     news->domain) < 0)
@@ -66,8 +67,8 @@ static void report_not_fetched(Manager *m, const StsNews *news)
         {"POSTERN_STS_ID", *news->id ? news->id : NULL},
         {"POSTERN_REASON", news->reason},
     };
-    log_event(LOG_WARNING, STS_POLICY_FAILED_ID, fields, ELEMENTSOF(fields), "MTA-STS policy of %s could not be fetched, %s%s: %s",
-            news->domain,
+    log_event(LOG_WARNING, STS_POLICY_FAILED_ID, fields, ELEMENTSOF(fields),
+            "MTA-STS policy of %s could not be fetched, %s%s: %s", news->domain,
             news->policy          ? "the one that is known holds until "
                     : news->own_fault ? "its mail waits"
                                       : "its mail goes as if there was none",

@@ -2,8 +2,8 @@
 #pragma once
 
 /* MTA-STS policies on disk, a file for each domain, so that they outlive a restart: who can block us from a policy host must not
- * be able to make us forget what it said (RFC 8461, section 10.2). A file is the policy as it was published, behind lines that say
- * when it was fetched:
+ * be able to make us forget what it said (RFC 8461, section 10.2). A file is the policy as it was published, behind lines that
+ * say when it was fetched:
  *
  *     domain: example.com
  *     id: 20260831085700

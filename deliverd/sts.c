@@ -92,8 +92,8 @@ static void row_remove(Row *row)
 
 static bool row_is_idle(const Row *row)
 {
-    return !row->txt && !row->fetch && !row->waiting && row->pinned == 0 && TAILQ_EMPTY(&row->asking) && TAILQ_EMPTY(&row->fetching)
-           && TAILQ_EMPTY(&row->answered);
+    return !row->txt && !row->fetch && !row->waiting && row->pinned == 0 && TAILQ_EMPTY(&row->asking)
+           && TAILQ_EMPTY(&row->fetching) && TAILQ_EMPTY(&row->answered);
 }
 
 static void row_forget(Row *row)

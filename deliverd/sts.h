@@ -51,10 +51,10 @@ typedef struct StsNews {
 } StsNews;
 
 typedef struct StsOps {
-    /* Each ends with done, from the event loop, or is cancelled. */
+    /* Each ends with done, from the event loop, or is cancelled. fetch: -EAGAIN if it cannot be now. */
     int (*resolve)(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata);
     void (*resolve_cancel)(ResolveQuery *q, void *userdata);
-    int (*fetch)(StsFetch **ret, const char *domain, StsFetchDone done, void *done_userdata, void *userdata); /* -EAGAIN: not now */
+    int (*fetch)(StsFetch **ret, const char *domain, StsFetchDone done, void *done_userdata, void *userdata);
     void (*fetch_cancel)(StsFetch *f, void *userdata);
     uint64_t (*now)(void *userdata); /* CLOCK_REALTIME */
     void (*news)(const StsNews *news, void *userdata);

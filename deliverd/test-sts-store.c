@@ -15,7 +15,9 @@
 #include "sts-store.h"
 
 #define FETCHED (UINT64_C(1788166632) * USEC_PER_SEC) /* 2026-08-31T08:57:12Z */
-#define TEXT "domain: example.com\nid: 1\nfetched: 2026-08-31T08:57:12Z\nversion: STSv1\nmode: enforce\nmax_age: 86400\nmx: *.example.com\n"
+#define TEXT                                                        \
+    "domain: example.com\nid: 1\nfetched: 2026-08-31T08:57:12Z\n" \
+    "version: STSv1\nmode: enforce\nmax_age: 86400\nmx: *.example.com\n"
 
 typedef struct Fixture {
     sd_event *event;
@@ -138,7 +140,8 @@ static void test_text(void **state)
     assert_int_equal(sts_cached_to_text(&c, "example.com", &text), 0);
     assert_string_equal(text,
             "domain: example.com\nid: 20260831085700\nfetched: 2026-08-31T08:57:12Z\nfailed-id: 20260901\n"
-            "failed: 2026-09-01T08:57:12Z\nversion: STSv1\nmode: enforce\nmax_age: 86400\nmx: *.example.com\nmx: mx.example.net\n");
+            "failed: 2026-09-01T08:57:12Z\nversion: STSv1\nmode: enforce\nmax_age: 86400\n"
+            "mx: *.example.com\nmx: mx.example.net\n");
     assert_int_equal(sts_cached_parse(text, "example.com", &back), 0);
     assert_string_equal(back.id, c.id);
     assert_string_equal(back.failed_id, c.failed_id);

@@ -40,7 +40,8 @@ typedef struct Fixture {
 
 /* ---- the world ---- */
 
-static int fake_resolve(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata)
+static int fake_resolve(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata,
+        void *userdata)
 {
     Fixture *f = userdata;
     Pending *p = f->lookups + f->n_lookups++;

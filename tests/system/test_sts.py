@@ -201,7 +201,8 @@ def test_sts_3_4_20_21_which_domain_is_asked_and_what_counts_as_an_answer(lab, g
 
 def test_sts_22_23_beside_tlsa_records(lab, gate, dns, policies, domain):
     # Given hosts that their policies name, with TLSA records that do not match, and that say nothing of use
-    wrong, useless, both = domain("tlsa-wrong"), domain("tlsa-useless"), domain("tlsa-both", certificate=lab.authority.issue("x.lab"))
+    wrong, useless = domain("tlsa-wrong"), domain("tlsa-useless")
+    both = domain("tlsa-both", certificate=lab.authority.issue("x.lab"))
     for each in (wrong, useless, both):
         policies.publish(dns, each.name, policy("enforce", each.host))
     dns.set(f"_25._tcp.{wrong.host}", "TLSA", f"3 1 1 {'ab' * 32}")
@@ -229,7 +230,8 @@ def broken_answers(lab, name):
         "sts_9_expired": lambda: (Answer(good, authority.issue(host, days=0)), "expired"),
         "sts_9_untrusted": lambda: (Answer(good, strange.issue(host)), "certificate"),
         "sts_9_self-signed": lambda: (Answer(good, Certificate.self_signed(lab.directory, host)), "self-signed"),
-        "sts_8_redirect": lambda: (Answer("", status="301 Moved", headers=("Location: https://mta-sts.sts-good.lab/",)), "status 301"),
+        "sts_8_redirect": lambda: (Answer(good, status="301 Moved", headers=("Location: https://mta-sts.sts-good.lab/",)),
+                                   "status 301"),
         "sts_8_not-found": lambda: (Answer(good, status="404 Not Found"), "status 404"),
         "sts_8_partial": lambda: (Answer(good, status="206 Partial Content"), "status 206"),
         "sts_10_huge": lambda: (Answer("x: " + "y" * 65536, endless=True), "too large"),
