@@ -93,8 +93,8 @@ static void report_failed_host(const Delivery *d, const char *peer, const char *
         {"POSTERN_REASON", reason},
     };
 
-    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none%s: %s", m->id.text, peer, wanted,
-            falls_back ? ", again in the clear" : "", reason);
+    log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s: not delivered at %s, tls=%s:none%s: %s", m->id.text, peer,
+            wanted, falls_back ? ", again in the clear" : "", reason);
 }
 
 void report_attempt(const Delivery *d, const RunAttempt *a)

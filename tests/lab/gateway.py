@@ -103,7 +103,7 @@ class Gateway:
 
     def queue(self):
         """The messages in the queue, as file names."""
-        files = self.host.run("find /var/lib/postern/deliverd/queue -type f -perm 0400 -printf '%f\\n'").stdout.split()
+        files = self.host.run("find /var/lib/postern/deliverd/queue -ignore_readdir_race -type f -perm 0400 -printf '%f\\n'").stdout.split()
         return sorted(name for name in files if "." not in name)
 
     def wait_entry(self, message_id, since=0, timeout=20, **fields):
