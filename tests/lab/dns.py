@@ -162,8 +162,7 @@ class Dns:
 
     def keys(self, zone):
         """The tags of the zone's keys."""
-        lines = self._keymgr(zone, "list").splitlines()
-        return [int(line.split()[1]) for line in lines if line]
+        return sorted({int(line.split()[2]) for line in self._keymgr(zone, "ds").splitlines()})
 
     def _keymgr(self, zone, *arguments):
         return self._peer.run(["keymgr", "-c", "/etc/knot/knot.conf", _absolute(zone), *arguments]).stdout

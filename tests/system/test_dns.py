@@ -121,7 +121,8 @@ ROWS = {
     "dane_8": ("host.insecure.lab", "A", "insecure", 0, 1),
     "dane_10_bogus": ("host.bogus.lab", "A", "bogus", None, 0),
     "dane_11": ("host.lab", "AAAA", "secure", 0, 0),
-    "dane_20_nodata": ("_25._tcp.host.nsec3.lab", "TLSA", "secure", 3, 0),
+    "dane_20_nodata": ("host.lab", "TLSA", "secure", 0, 0),
+    "dane_20_nsec3": ("_25._tcp.host.nsec3.lab", "TLSA", "secure", 3, 0),
     "dane_20": ("_26._tcp.host.lab", "TLSA", "secure", 3, 0),
     "dane_21": ("_25._tcp.host.insecure.lab", "TLSA", "insecure", 0, 1),
 }
