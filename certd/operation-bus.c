@@ -156,6 +156,10 @@ static int begin(Operation **ret, OperationKind kind, Manager *manager, sd_bus_m
     o->name = strdup(name);
     if (!o->name)
         return -ENOMEM;
+    /* As they are now; the lists may be others when the operation runs. */
+    o->trusted_fd = fcntl(authorities_trusted_fd(manager->authorities), F_DUPFD_CLOEXEC, 3);
+    if (o->trusted_fd < 0)
+        return negative_errno();
     *ret = TAKE_PTR(o);
     return 0;
 }

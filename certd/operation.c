@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "certificate-request.h"
@@ -30,7 +31,7 @@ int operation_new(Operation **ret, OperationKind kind, Store *store)
     o->kind = kind;
     o->store = store;
     o->days = SELF_SIGNED_DAYS_DEFAULT;
-    o->file_fd = o->passphrase_fd = o->result_fd = -EBADF;
+    o->file_fd = o->passphrase_fd = o->trusted_fd = o->result_fd = -EBADF;
     *ret = o;
     return 0;
 }
@@ -61,6 +62,7 @@ Operation *operation_free(Operation *o)
     free(o->text);
     (void) close_fd(o->file_fd);
     (void) close_fd(o->passphrase_fd);
+    (void) close_fd(o->trusted_fd);
     (void) close_fd(o->result_fd);
     free(o);
     return NULL;
@@ -166,7 +168,34 @@ static void trust_freep(X509_STORE **s)
     X509_STORE_free(*s);
 }
 
-/* Ordered and judged by the host's list of authorities. */
+/* What certd wrote itself: there is nothing to refuse in it. */
+static int trust_add(X509_STORE *trusted, int fd)
+{
+    _cleanup_(bio_freep) BIO *bio = NULL;
+    struct stat st;
+    void *pem;
+    X509 *x;
+
+    if (fstat(fd, &st) < 0)
+        return negative_errno();
+    if (st.st_size == 0)
+        return 0;
+    if (st.st_size > INT_MAX)
+        return -EFBIG;
+    pem = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (pem == MAP_FAILED)
+        return negative_errno();
+    bio = BIO_new_mem_buf(pem, (int) st.st_size);
+    while (bio && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        (void) X509_STORE_add_cert(trusted, x);
+        X509_free(x);
+    }
+    ERR_clear_error();
+    (void) munmap(pem, (size_t) st.st_size);
+    return bio ? 0 : -ENOMEM;
+}
+
+/* Ordered and judged by the host's list of authorities and those that are enabled in certd. */
 static int make_chain(Operation *o, STACK_OF(X509) *given, EVP_PKEY *key, STACK_OF(X509) **ret)
 {
     _cleanup_(x509_chain_freep) STACK_OF(X509) *chain = NULL;
@@ -176,6 +205,9 @@ static int make_chain(Operation *o, STACK_OF(X509) *given, EVP_PKEY *key, STACK_
     if (!trusted)
         return -ENOMEM;
     (void) X509_STORE_set_default_paths(trusted);
+    r = o->trusted_fd < 0 ? 0 : trust_add(trusted, o->trusted_fd);
+    if (r < 0)
+        return r;
     r = chain_order(given, key, &chain, &o->reason);
     if (r < 0)
         return r;

@@ -41,6 +41,7 @@ typedef struct Operation {
     uint32_t days;
     bool forbid_export;
     int file_fd, passphrase_fd; /* owned; negative: not given */
+    int trusted_fd;             /* memfd with PEM: authorities at which a chain may end beside the host's; owned; negative: none */
     bool incomplete;            /* the chain need not end */
     bool replace;               /* what has this name */
 

@@ -207,6 +207,20 @@ static void test_intermediates_later(void **state)
     assert_served(p);
 }
 
+/* At an authority that the host does not know, but certd. */
+static void test_chain_ends_at_enabled(void **state)
+{
+    _cleanup_(operation_freep) Operation *o = NULL;
+    Place *p = *state;
+
+    make_signed(p, "ecdsa-p256");
+    shell(p, "cat mx.crt lower.crt upper.crt >chain.pem; cat lower.crt root.crt >enabled.pem");
+    install(p, OPERATION_INSTALL, "chain.pem", false, -ENOLINK, "does not end");
+    o = make(p, OPERATION_INSTALL, "mx", "chain.pem", NULL);
+    o->trusted_fd = open_file(p, "enabled.pem");
+    run(o, 0, NULL);
+}
+
 /* Each its own clear error, and the store stays as it was. */
 static void test_install_refused(void **state)
 {
@@ -348,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_install),
         TEST(test_intermediates_later),
+        TEST(test_chain_ends_at_enabled),
         TEST(test_install_refused),
         TEST(test_import),
         TEST(test_import_refused),

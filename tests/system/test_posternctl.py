@@ -122,10 +122,21 @@ def test_a_certificate_from_request_to_installation(gate, ctl, mx_certificate):
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2 &&
         openssl x509 -req -in mx.csr -CA ca.pem -CAkey ca.key -days 2 -copy_extensions copyall -out mx.pem""")
 
-    # when what it signed is installed, first without the end of its chain, then from standard input
+    # when what it signed is installed, first without the end of its chain, then with the end in an enabled list of
+    # authorities, then whole from standard input
     result = ctl("cert", "install", "mx", "mx.pem")
     assert result.status == FAILURE and "chain" in result.error
     assert ctl("cert", "show", "mx", "--json").json["State"] == "request-pending"
+    fingerprint = gate.run(f"openssl x509 -in {WORK}/ca.pem -noout -fingerprint -sha256").stdout.split("=")[1].strip()
+    assert ctl("ca", "import", "ca.pem").status == SUCCESS
+    try:
+        assert ctl("ca", "disable", "custom", fingerprint).status == SUCCESS
+        assert "chain" in ctl("cert", "install", "mx", "mx.pem").error
+        assert ctl("ca", "enable", "custom", fingerprint).status == SUCCESS
+        assert ctl("cert", "install", "mx", "mx.pem").status == SUCCESS
+    finally:
+        ctl("ca", "remove", fingerprint)
+    assert ctl("cert", "show", "mx", "--json").json["ChainLength"] == 1
     assert ctl("cert", "install", "mx", "-", input=gate.read(f"{WORK}/mx.pem") + gate.read(f"{WORK}/ca.pem")).status == SUCCESS
 
     # then it is served whole, and the record to publish is that of its key.
