@@ -10,6 +10,7 @@ import pytest
 
 from lab import Behaviour, Certificate, gateway, plain_message, send
 from lab.node import wait_until
+from lab.policy import policy
 from lab.posternctl import Posternctl
 
 SUCCESS, FAILURE, USAGE, NOT_RUNNING, NOT_PERMITTED = range(5)
@@ -152,6 +153,9 @@ def test_options_stand_in_for_settings(gate, ctl, verified):
     assert first.status == FAILURE and "Connection    mx2" not in first.text
     assert ctl("verify", "verify-two.lab", "--mx", "MX2.verify-two.lab").status == SUCCESS
     assert "is no mail server of" in ctl("verify", "verify-two.lab", "--mx=mx3.verify-two.lab").text
+    # It works on the peer socket, too, for root without a system bus.
+    direct = ctl.run("POSTERN_RUNTIME_DIR=/run/postern posternctl verify verify-dane.lab").stdout
+    assert direct.count("Connection ") == 1 and "Outcome       would be delivered" in direct
     # What makes no sense is said.
     assert ctl("verify", "not a domain").status == USAGE
     assert ctl("verify", "verify-two.lab", "--level=Enormous").status == USAGE
@@ -159,6 +163,32 @@ def test_options_stand_in_for_settings(gate, ctl, verified):
     assert ctl("verify").status == USAGE
     # Who is not authorized is told nothing of it.
     assert gate.run(["posternctl", "verify", "verify-two.lab"], user="nobody", check=False).returncode == NOT_PERMITTED
+
+
+def test_a_policy_is_fetched_and_counts(lab, dns, gate, ctl, lists):
+    # Given two domains with an MTA-STS policy, of which one names another server than DNS does,
+    lists.add(lab.authority)
+    policies = lab.policy_host("verify-policies")
+    server = lab.fake_smtp("verify-sts", certificate=lab.authority.issue("mx.verify-sts.lab"))
+    for domain, named in ("verify-sts.lab", "mx.verify-sts.lab"), ("verify-unnamed.lab", "*.elsewhere.lab"):
+        dns.mail_domain(domain, "mx.verify-sts.lab", server.address)
+        policies.publish(dns, domain, policy("enforce", named))
+
+    # when they are verified, then it is told what the policy says, and what came of it,
+    good = ctl.check("verify", "verify-sts.lab").text
+    for expression in (r"MTA-STS +enforce, for mx\.verify-sts\.lab$", r"id 1, fetched .* expires ", r"Wanted +sts: TLS, verified",
+                       r"Verified +yes, pkix, by CN=Lab Authority$", r"over TLS, verified$", r"Log line .*tls=sts:verified TLSv1\.3 \(pkix\)$"):
+        assert re.search(expression, good, re.MULTILINE), f"no {expression} in\n{good}"
+    bad = ctl("verify", "verify-unnamed.lab")
+    assert bad.status == FAILURE and "no message can go here: the MTA-STS policy does not name this host" in bad.text
+
+    # and it is what a message comes to.
+    since = gate.cursor()
+    sent = {domain: send(gate.address, recipients=[f"postmaster@{domain}"]) for domain in ("verify-sts.lab", "verify-unnamed.lab")}
+    entry = gate.wait_entry(gateway.DELIVERED, since=since, QUEUE_ID=sent["verify-sts.lab"].queue_id)
+    assert entry["POSTERN_TLS_WANTED"] == "sts"
+    entry = gate.wait_entry(gateway.DEFERRED, since=since, QUEUE_ID=sent["verify-unnamed.lab"].queue_id)
+    assert entry["POSTERN_FAILURE"] == "sts"
 
 
 def test_lines_appear_while_it_waits(lab, dns, gate, ctl):
