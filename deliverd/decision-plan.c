@@ -230,10 +230,13 @@ static void plan_requiretls(const DestinationPolicy *policy, const HostFacts *fa
     if (policy->tls == TLS_LEVEL_NO)
         plan_skip(p, FAILURE_TLS, "the message must not go without TLS (REQUIRETLS), and TLS=No holds for the destination");
     else if (!facts->host)
-        plan_skip(p, FAILURE_TLS, "the message may go only to hosts that can be verified (REQUIRETLS), and an address has no name");
+        plan_skip(p, FAILURE_TLS,
+                "the message may go only to hosts that can be verified (REQUIRETLS), and an address has no name");
     else if (!host_is_known(policy, facts))
-        plan_skip(p, FAILURE_TLS, "the message may go only to hosts that are known for sure (REQUIRETLS), and the MX records of %s are "
-                "neither secured by DNSSEC nor confirmed by an MTA-STS policy", facts->domain);
+        plan_skip(p, FAILURE_TLS,
+                "the message may go only to hosts that are known for sure (REQUIRETLS), and the MX records of %s are neither secured "
+                "by DNSSEC nor confirmed by an MTA-STS policy",
+                facts->domain);
     else if (p->want < SMTP_TLS_VERIFY) {
         p->want = SMTP_TLS_VERIFY;
         p->wanted = "requiretls";

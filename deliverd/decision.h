@@ -30,7 +30,7 @@ typedef enum FailureKind {
     FAILURE_CONNECT,
     FAILURE_SMTP,
     FAILURE_TLS,  /* TLS was required and did not come about, or its peer had to be verified and was not */
-    FAILURE_STS,  /* an MTA-STS policy is enforced and the host was not as it says, or it could not be told whether there is one */
+    FAILURE_STS,  /* the host was not as an enforced MTA-STS policy says, or it could not be told whether there is one */
     FAILURE_DANE, /* authentication by DANE was needed and failed, or could not be looked up */
 } FailureKind;
 const char *failure_kind_to_string(FailureKind k);
@@ -138,8 +138,8 @@ const char *decision_wanted(const HostPlan *plan, SmtpTlsWant want);
 TlsVerify decision_verified(const HostPlan *plan, TlsVerify seen);
 /* "dane", "verified", "encrypted", "none": POSTERN_TLS_RESULT. verified: as decision_verified() says. */
 const char *decision_got(bool tls_used, TlsVerify verified);
-/* POSTERN_STS_RESULT: what a policy in testing mode would have come to, "passed" or why not; static. NULL: there is none. seen: of
- * plan->sts_name, SmtpResult.sts. */
+/* POSTERN_STS_RESULT: what a policy in testing mode would have come to, "passed" or why not; static. NULL: there is none.
+ * seen: of plan->sts_name, SmtpResult.sts. */
 const char *decision_sts_tested(const HostPlan *plan, bool tls_used, TlsVerify seen);
 
 /* ---- after an attempt ---- */
@@ -158,7 +158,8 @@ typedef struct Verdict {
 
 /* want is what this attempt was made with (not plan->want after NEXT_CLEAR). pending: a recipient without a final answer is
  * left. */
-Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code, bool pending);
+Verdict decision_verdict(const HostPlan *plan, SmtpTlsWant want, PlaintextFallback fallback, SmtpStage stage, int code,
+        bool pending);
 
 /* REQUIRETLS (RFC 8689, section 4.2.1): the enhanced code with which a message goes back to its sender that this host cannot have
  * for what it asks for, and could not tomorrow. NULL: it does not ask, or the host failed for a reason that may pass. When

@@ -269,8 +269,10 @@ static int check(const DeliverdConf *c, ConfReport *report)
             r = conf_report_add(report, CONF_ERROR, NULL, 0, "[Destination %s] has DANE=Mandatory, but TLS=No holds for it",
                     s->pattern);
         if (r >= 0 && (s->pins || s->authorities || s->require_fqdn > 0) && !verifies(p.tls))
-            r = conf_report_add(report, CONF_WARNING, NULL, 0, "[Destination %s] says more about certificates, but TLS=%s holds for "
-                    "it: it only changes what the journal says, not who gets mail", s->pattern, tls_level_to_string(p.tls));
+            r = conf_report_add(report, CONF_WARNING, NULL, 0,
+                    "[Destination %s] says more about certificates, but TLS=%s holds for it: it only changes what the journal says, "
+                    "not who gets mail",
+                    s->pattern, tls_level_to_string(p.tls));
     }
     return r;
 }

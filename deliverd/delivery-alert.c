@@ -25,9 +25,9 @@ static const struct {
         .before = "MTA-STS failed with every mail server of ",
         .after = "",
         .what = "none of its mail servers is as its MTA-STS policy says, or it could not be told whether there is a policy",
-        .advice = "Most often the destination has moved to other mail servers, or one of them has a wrong certificate, while the policy "
-                  "stayed as it was; its postmaster should know. MTASTS=no in its [Destination] section of deliverd.conf delivers "
-                  "without, to whoever can change what passes as well.",
+        .advice = "Most often the destination has moved to other mail servers, or one of them has a wrong certificate, while the "
+                  "policy stayed as it was; its postmaster should know. MTASTS=no in its [Destination] section of deliverd.conf "
+                  "delivers without, to whoever can change what passes as well.",
     },
     [FAILURE_DANE] = {
         .type = ALERT_MESSAGE_DELIVERY,
@@ -70,10 +70,11 @@ int delivery_alert_compose(const DeliveryAlertFacts *f, DeliveryAlert *ret)
         return -ENOMEM;
     if (asprintf(&a.body,
                 "%s for %s, since %s.\n\nThe last failure, in attempt %u for message %s:\n\n    %s\n\n"
-                "Nothing is delivered in a less secure way. Delivery is tried again with growing intervals until QueueLifetime= in "
-                "deliverd.conf is over; it succeeds without a restart when the fault is mended. %s\n\nTo try at once:\n\n"
+                "Nothing is delivered in a less secure way. Delivery is tried again with growing intervals until QueueLifetime= "
+                "in deliverd.conf is over; it succeeds without a restart when the fault is mended. %s\n\nTo try at once:\n\n"
                 "    posternctl queue flush %s\n",
-                waiting, f->domain, matters[f->kind].what, f->attempts, f->id, f->reason, matters[f->kind].advice, f->domain) < 0) {
+                waiting, f->domain, matters[f->kind].what, f->attempts, f->id, f->reason, matters[f->kind].advice,
+                f->domain) < 0) {
         a.body = NULL;
         return -ENOMEM;
     }

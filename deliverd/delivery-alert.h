@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The alert that mail for a destination waits for want of security, in words. Pure but for the allocation. There is one matter for
- * each destination and kind of failure, which its key says: however many messages fail however often, alertd tells it once, and
- * again with growing intervals for as long as it is raised. */
+/* The alert that mail for a destination waits for want of security, in words. Pure but for the allocation. There is one matter
+ * for each destination and kind of failure, which its key says: however many messages fail however often, alertd tells it once,
+ * and again with growing intervals for as long as it is raised. */
 
 #include "alert.h"
 #include "decision.h"

@@ -451,7 +451,8 @@ static void addresses_known(DeliveryRun *r)
 {
     decision_addresses(host_name(r), r->port, r->a, r->aaaa, &r->addresses);
     r->base = 0;
-    if (r->addresses.n_addresses > 0 && r->addresses.bases[0] && decision_asks_tlsa(&r->request.policy, r->request.message_tls, r->mx))
+    if (r->addresses.n_addresses > 0 && r->addresses.bases[0]
+            && decision_asks_tlsa(&r->request.policy, r->request.message_tls, r->mx))
         ask_tlsa(r);
     else
         plan_host(r, NULL);

@@ -363,7 +363,8 @@ static void test_combined_5_what_is_said(void **state)
 
         assert_non_null(p);
         plan(&cases[i].facts, p, outcome_line, sizeof(outcome_line));
-        (void) snprintf(said, sizeof(said), "%s:%s", decision_wanted(p, p->want), decision_got(true, decision_verified(p, cases[i].seen)));
+        (void) snprintf(said, sizeof(said), "%s:%s", decision_wanted(p, p->want),
+                decision_got(true, decision_verified(p, cases[i].seen)));
         assert_string_equal(said, cases[i].said);
     }
 }

@@ -47,8 +47,8 @@ typedef struct SmtpRequest {
     SSL_CTX *tls;                   /* needed unless SMTP_TLS_NO */
     X509_STORE *authorities;        /* whom the peer is verified by, whatever is wanted, but for DANE; NULL: nobody knows */
     TlsReference reference;         /* which names it may have; with DANE, its names beside dane_base */
-    const char *sts_name;           /* the result tells, too, whether it is verified for this name as MTA-STS wants it, which decides
-                                     * nothing; NULL: that is not asked. Not with DANE */
+    const char *sts_name;           /* the result tells, too, whether it is verified for this name as MTA-STS wants it, which
+                                     * decides nothing; NULL: that is not asked. Not with DANE */
     const char *dane_base;          /* SMTP_TLS_DANE: TLSA base domain (SNI, reference name) … */
     const TlsaRecord *tlsa;         /* … and the usable records */
     size_t n_tlsa;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Certificates and keys that an administrator names by their SHA-256 fingerprint. Pure. In normal form a pin is "cert-sha256:" (of
- * the whole certificate) or "spki-sha256:" (of its public key, which a renewed certificate may keep) and 64 lower-case digits. */
+/* Certificates and keys that an administrator names by their SHA-256 fingerprint. Pure. In normal form a pin is "cert-sha256:"
+ * (of the whole certificate) or "spki-sha256:" (of its public key, which a renewed certificate may keep) and 64 lower-case digits. */
 
 #include <openssl/x509.h>
 

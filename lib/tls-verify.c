@@ -35,7 +35,8 @@ static const struct {
     [TLS_VERIFY_NAME_MISMATCH] = {"name-mismatch", "certificate is for another host name"},
     [TLS_VERIFY_TLSA_MISMATCH] = {"tlsa-mismatch", "certificate does not match any TLSA record"},
     [TLS_VERIFY_PIN_MISMATCH] = {"pin-mismatch", "certificate is none of those configured for the destination"},
-    [TLS_VERIFY_OTHER_AUTHORITY] = {"other-authority", "chain goes through none of the authorities configured for the destination"},
+    [TLS_VERIFY_OTHER_AUTHORITY] = {"other-authority",
+            "chain goes through none of the authorities configured for the destination"},
     [TLS_VERIFY_UNQUALIFIED_NAME] = {"unqualified-name", "certificate has a name that is not fully qualified"},
 };
 
