@@ -8,10 +8,11 @@ import types
 
 import pytest
 
-from lab import Authority, Behaviour, Certificate, gateway, plain_message, send, send_all
+from lab import Behaviour, Certificate, gateway, plain_message, send, send_all
 from lab.chains import Pki
 from lab.client import any_certificate
 from lab.node import wait_until
+from lab.policy import policy
 
 # Of TLS extensions.
 SERVER_NAME, SERVER_CERTIFICATE_TYPE, PRE_SHARED_KEY, SESSION_TICKET = 0, 20, 41, 35
@@ -386,7 +387,8 @@ def deliver_and_wait(gate, server, domain):
     since = gate.cursor()
     sent = send(gate.address, plain_message(), recipients=[f"bob@{domain}"])
     assert sent.accepted and server.wait_message().recipients == [f"bob@{domain}"]
-    return gate.wait_entry(gateway.DELIVERED, since=since, QUEUE_ID=sent.queue_id)["POSTERN_TLS_VERIFY"]
+    entry = gate.wait_entry(gateway.DELIVERED, since=since, QUEUE_ID=sent.queue_id)
+    return entry["POSTERN_TLS_WANTED"], entry["POSTERN_TLS_RESULT"]
 
 
 def resumes(server, version):
@@ -406,20 +408,29 @@ def resumes(server, version):
     return reused
 
 
+@pytest.fixture(scope="module")
+def policies(lab, lists):
+    """A host of MTA-STS policies, which is believed."""
+    lists.add(lab.authority)
+    return lab.policy_host("shared-policies")
+
+
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_dane_49_combined_4_nothing_is_shared(lab, dns, gate, lists, version):
-    # Given one host with domains that decide about it differently: one by DANE, one not at all, one by an authority,
+def test_dane_49_combined_4_nothing_is_shared(lab, dns, gate, policies, version):
+    # Given one host with domains that decide about it differently: by DANE, by MTA-STS, by authorities, not at all,
     label = version.lower().replace("_", "")
-    authority = Authority(lab.directory, f"Shared {label}")
-    lists.add(authority)
     host = f"mx.shared-{label}.lab"
     behaviour = Behaviour(handshake="tls1.2" if version == "TLSv1_2" else "good")
-    server = lab.fake_smtp(f"shared-{label}", behaviour, authority.issue(host))
-    domains = {f"dane.shared-{label}.lab": "dane", f"plain.shared-{label}.lab": "pkix", f"authority.shared-{label}.lab": "pkix"}
+    server = lab.fake_smtp(f"shared-{label}", behaviour, lab.authority.issue(host))
+    domains = {f"dane.shared-{label}.lab": ("dane", "dane"), f"plain.shared-{label}.lab": ("may", "verified"),
+               f"authority.shared-{label}.lab": ("required-verify-hosted", "verified"),
+               f"sts.shared-{label}.lab": ("sts", "verified")}
     dns.set_all({(host, "A"): server.address, (f"_25._tcp.{host}", "TLSA"): server.certificate.tlsa(),
                  **{(domain, "MX"): f"10 {host}." for domain in domains}})
-    gate.configure("deliverd", f"[Destination plain.shared-{label}.lab]\nDANE=None\n"
-                               f"[Destination authority.shared-{label}.lab]\nDANE=None\nTLS=Required-Verify-Hosted\n")
+    policies.publish(dns, f"sts.shared-{label}.lab", policy("enforce", host))
+    gate.configure("deliverd", f"[Destination .shared-{label}.lab]\nDANE=None\n"
+                               f"[Destination dane.shared-{label}.lab]\nDANE=Opportunistic\n"
+                               f"[Destination authority.shared-{label}.lab]\nTLS=Required-Verify-Hosted\n")
     gate.reload("deliverd")
     try:
         # when mail for them comes in turns
