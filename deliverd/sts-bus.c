@@ -49,7 +49,7 @@ int sts_bus_list(sd_bus_message *m, void *userdata, sd_bus_error *error)
     return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-/* -EBADMSG with error set. */
+/* Negative with error set, if it is none. */
 static int read_domain(sd_bus_message *m, char **ret, sd_bus_error *error)
 {
     const char *text;
