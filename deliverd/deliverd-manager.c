@@ -239,6 +239,11 @@ static void on_worker_gone(Worker *w, int code, int status, bool expected, void 
         report_death(w, code, status, "Delivery", "its deliveries are tried again");
 }
 
+static void on_fetcher_ready(Worker *w, void *userdata)
+{
+    sts_fetches_worker_ready(userdata);
+}
+
 static void on_fetcher_gone(Worker *w, int code, int status, bool expected, void *userdata)
 {
     sts_fetches_worker_gone(userdata);
@@ -293,7 +298,8 @@ int manager_start_workers(Manager *m)
 {
     static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused,
             .interface = CERTIFICATE_REPORT_INTERFACE, .vtable = certificate_report_vtable, .peers = worker_peers};
-    static const WorkerPoolOps fetcher_ops = {.gone = on_fetcher_gone, .peers = worker_peers, .option = FETCHER_OPTION};
+    static const WorkerPoolOps fetcher_ops = {.ready = on_fetcher_ready, .gone = on_fetcher_gone, .peers = worker_peers,
+            .option = FETCHER_OPTION};
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;
     _cleanup_(conf_freep) Conf *files = NULL;

@@ -104,6 +104,10 @@ static void finish(DeliveryRun *r, bool soon)
         result.kind = r->worst;
         if ((r->kinds & secured) && r->kinds != 1u << r->worst)
             result.kind = FAILURE_TLS;
+        if ((r->kinds & secured) == 1u << FAILURE_STS && r->sts.later && r->sts.own_fault) {
+            result.kind = FAILURE_NONE;
+            result.soon = true;
+        }
     }
     r->ops.done(&result, r->userdata);
 }
@@ -589,6 +593,7 @@ static void on_sts(const StsAnswer *answer, void *userdata)
     r->sts_known = true;
     r->sts = (StsAnswer) {
         .later = answer->later,
+        .own_fault = answer->own_fault,
         .reason = answer->reason ? strdup(answer->reason) : NULL,
         .policy = answer->policy ? sts_policy_ref(answer->policy) : NULL,
     };

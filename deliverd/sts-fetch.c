@@ -28,6 +28,7 @@ struct StsFetch {
     size_t address; /* the next to try */
     char reason[STS_REASON_MAX];
     int fd;
+    bool waiting; /* connected, for a fetcher that is ready */
     sd_event_source *io, *timeout, *deadline;
     sd_bus_slot *slot; /* the fetcher has it */
     StsFetchDone done;
@@ -36,10 +37,15 @@ struct StsFetch {
 
 /* ---- the end ---- */
 
-static void stop_connecting(StsFetch *f)
+static void stop_watching(StsFetch *f)
 {
     f->io = sd_event_source_disable_unref(f->io);
     f->timeout = sd_event_source_disable_unref(f->timeout);
+}
+
+static void stop_connecting(StsFetch *f)
+{
+    stop_watching(f);
     f->fd = close_fd(f->fd);
 }
 
@@ -80,6 +86,10 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
     StsFetch *f = userdata;
 
+    if (f->waiting) {
+        complete(f, STS_FETCH_IMPOSSIBLE, NULL, "no fetching process is ready");
+        return 0;
+    }
     if (!*f->reason)
         (void) snprintf(f->reason, sizeof(f->reason), "%s could not be reached in time", f->host);
     complete(f, STS_FETCH_FAILED, NULL, f->reason);
@@ -114,13 +124,18 @@ static void hand_over(StsFetch *f)
 {
     Worker *w = worker_pool_next(f->manager->fetchers, NULL);
     uint64_t now = 0;
-    int r = -EAGAIN;
+    int r;
 
+    /* At a start, and after one has died, mail does not have to wait for the next attempt. */
+    f->waiting = !w;
+    if (!w) {
+        stop_watching(f);
+        return;
+    }
     (void) sd_event_now(f->manager->event, CLOCK_MONOTONIC, &now);
-    if (w)
-        r = sts_fetch_call(worker_bus(w), &f->slot, f->domain, f->end_usec > now ? f->end_usec - now : 1, f->fd, on_reply, f);
+    r = sts_fetch_call(worker_bus(w), &f->slot, f->domain, f->end_usec > now ? f->end_usec - now : 1, f->fd, on_reply, f);
     if (r < 0) {
-        complete(f, STS_FETCH_IMPOSSIBLE, NULL, "there is no fetching process");
+        complete(f, STS_FETCH_IMPOSSIBLE, NULL, strerror(-r));
         return;
     }
     stop_connecting(f);
@@ -224,7 +239,7 @@ int sts_fetch_new(StsFetch **ret, Manager *m, const char *domain, StsFetchDone d
     StsFetch *f;
     int r;
 
-    if (!m->fetchers || !worker_pool_next(m->fetchers, NULL))
+    if (!m->fetchers)
         return -EAGAIN;
     f = calloc(1, sizeof(*f));
     if (!f)
@@ -254,7 +269,24 @@ int sts_fetch_new(StsFetch **ret, Manager *m, const char *domain, StsFetchDone d
     return 0;
 }
 
-/* ---- the fetcher is gone ---- */
+/* ---- fetchers come and go ---- */
+
+static StsFetch *find_waiting(const Manager *m)
+{
+    StsFetch *f = m->sts_fetches;
+
+    while (f && !f->waiting)
+        f = f->next;
+    return f;
+}
+
+void sts_fetches_worker_ready(Manager *m)
+{
+    StsFetch *f;
+
+    while (worker_pool_next(m->fetchers, NULL) && (f = find_waiting(m)))
+        hand_over(f);
+}
 
 static StsFetch *find_handed_over(const Manager *m)
 {

@@ -70,7 +70,8 @@ StsRecord sts_record_read(const ResolveAnswer *txt, char *ret_id);
 /* What a delivery is told of a domain. */
 typedef struct StsAnswer {
     bool later;         /* it could not be told: hosts that DANE does not decide about must wait, … */
-    const char *reason; /* … because of this */
+    const char *reason; /* … because of this, … */
+    bool own_fault;     /* … which is no fault of the domain's */
     StsPolicy *policy;  /* unexpired, of any mode; NULL: none */
 } StsAnswer;
 

@@ -306,7 +306,8 @@ static void fetch_ended(Row *row, const StsFetchResult *result)
     /* One that is just fetched counts this once even if it may not be kept at all. */
     if (result->outcome == STS_FETCH_DONE || row_unexpired(row))
         policy = sts_policy_ref(row->cached.policy);
-    answer = (StsAnswer) {.policy = policy, .later = own_fault && !policy, .reason = policy ? NULL : result->reason};
+    answer = (StsAnswer) {.policy = policy, .later = own_fault && !policy, .reason = policy ? NULL : result->reason,
+            .own_fault = own_fault};
     move_all(&row->fetching, &row->answered, true);
     move_all(&row->fetching, &row->answered, false);
     answer_all(row, &answer, result->outcome == STS_FETCH_DONE ? NULL : result->reason);

@@ -45,7 +45,7 @@ typedef struct World {
         ResolveAnswer *answer;
     } questions[2];
     size_t n_questions;
-    const char *sts;      /* the policy's text, "later", or NULL: none */
+    const char *sts;      /* the policy's text, "later", "ours" (later, by our own fault), or NULL: none */
     StsDone sts_done;
     void *sts_userdata;
     bool sts_first;       /* it is known before DNS answers */
@@ -233,6 +233,8 @@ static void tell_sts(World *w)
     w->sts_done = NULL;
     if (w->sts && streq(w->sts, "later"))
         answer = (StsAnswer) {.later = true, .reason = "TXT lookup failed"};
+    else if (w->sts && streq(w->sts, "ours"))
+        answer = (StsAnswer) {.later = true, .own_fault = true, .reason = "no fetching process is ready"};
     else if (w->sts) {
         assert_int_equal(sts_policy_parse(w->sts, strlen(w->sts), &policy, &reason), 0);
         answer.policy = policy;
@@ -499,6 +501,8 @@ static const struct {
     {"4 not known, and DANE decides", "example.com", STS_DEFAULT, 0, dane, NULL, "later",
             "sts:example.com mx:example.com a:mx.example.com tlsa:_25._tcp.mx.example.com 192.0.2.1/dane/1 +1. ", VERDICT_DELIVERED,
             FAILURE_NONE},
+    {"our own fault is not the destination's", "example.com", STS_DEFAULT, 0, plain, NULL, "ours",
+            "sts:example.com mx:example.com a:mx.example.com ", VERDICT_PENDING, FAILURE_NONE},
     {"null MX: nobody waits for the policy", "example.com", STS_DEFAULT, 0, null_mx, NULL, STS_MX, "sts:example.com mx:example.com ",
             VERDICT_FAILED, FAILURE_NONE},
     {"20 a policy above is none", "a.example.com", STS_DEFAULT, 0, below, NULL, NULL,
@@ -535,6 +539,7 @@ static void run_sts_rows(unsigned n)
         assert_int_equal(w.verdicts[0], sts_rows[row].verdict);
         assert_int_equal(w.kind, sts_rows[row].kind);
         assert_int_equal(*w.reason != '\0', sts_rows[row].verdict == VERDICT_PENDING);
+        assert_int_equal(w.soon, sts_rows[row].sts && streq(sts_rows[row].sts, "ours"));
     }
     assert_true(n_run > 0);
 }

@@ -164,7 +164,7 @@ static void on_answer(const StsAnswer *answer, void *userdata)
     Fixture *f = userdata;
 
     assert_true(!answer->later || (!answer->policy && *answer->reason));
-    (void) strcat(f->answers, answer->later ? "later" : answer->policy ? sts_mode_to_string(answer->policy->mode) : "nothing");
+    (void) strcat(f->answers, answer->later ? answer->own_fault ? "ours" : "later" : answer->policy ? sts_mode_to_string(answer->policy->mode) : "nothing");
     (void) strcat(f->answers, " ");
 }
 
@@ -303,11 +303,11 @@ static void test_our_own_fault_is_no_answer(void **state)
 
     ask_with(f, "v=STSv1; id=1;");
     answer_fetch(f, 0, STS_FETCH_IMPOSSIBLE, 0, 0);
-    assert_string_equal(f->answers, "later ");
+    assert_string_equal(f->answers, "ours ");
     assert_string_equal(f->news, "a.example impossible nothing; ");
     f->no_fetcher = true;
     ask_with(f, "v=STSv1; id=1;");
-    assert_string_equal(f->answers, "later ");
+    assert_string_equal(f->answers, "ours ");
     f->no_fetcher = false;
     fetch_policy(f, STS_MODE_ENFORCE, 604800);
     f->no_fetcher = true;
