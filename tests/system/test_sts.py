@@ -75,9 +75,61 @@ def tls(entry):
     return f"{entry['POSTERN_TLS_WANTED']}:{entry['POSTERN_TLS_RESULT']}"
 
 
-# ---- a policy host that does not answer, from the beginning: a minute is long ----
+# ---- deliverd is started anew, and so is its fetcher: nothing else may be under way ----
 
-@pytest.fixture(scope="module", autouse=True)
+def test_sts_2_24_25_a_known_policy_outlives_its_host_and_a_restart(gate, dns, ctl, policies, domain, administrator):
+    # Given a policy that is known,
+    kept, void = domain("kept"), domain("void")
+    policies.publish(dns, kept.name, policy("enforce", kept.host))
+    policies.publish(dns, void.name, policy("none"))
+    assert "enforce" in ctl.check("sts", "refresh", kept.name).text
+    ctl.check("sts", "refresh", void.name)
+
+    # when its host has a fault, the administrator hears of it, but for a policy that asks for nothing;
+    for each in (kept, void):
+        policies.serve(each.name, Answer("", status="503 Busy"))
+    assert "status 503" in ctl("sts", "refresh", void.name).error
+    assert "status 503" in ctl("sts", "refresh", kept.name).error
+    while True:
+        alert = administrator.wait_message(30)
+        assert void.name.encode() not in alert.raw
+        if kept.name.encode() in alert.raw:
+            break
+    assert f"The MTA-STS policy of {kept.name} could not be renewed" in alert.header("Subject")[0]
+    assert "status 503" in ctl("sts", "show", kept.name, "--json=short").json["Failure"]
+
+    # and when the record is gone, too, and deliverd is started anew
+    dns.remove(f"_mta-sts.{kept.name}", "TXT")
+    dns.remove(f"mta-sts.{kept.name}", "A")
+    gate.systemctl("restart", "postern-deliverd.service")
+    gate.wait_active("postern-deliverd.service")
+
+    # the policy still holds.
+    assert tls(kept.send().delivered()) == "sts:verified"
+    assert ctl("sts", "show", kept.name, "--json=short").json["Mode"] == "enforce"
+
+
+def test_a_fetcher_that_dies_is_replaced(gate, dns, ctl, policies, domain):
+    def fetcher():
+        for pid in gate.pids_of("postern-deliverd.service"):
+            with open(f"/proc/{pid}/cmdline") as command:
+                if "--fetcher" in command.read():
+                    return pid
+
+    before, pid = gate.cursor(), fetcher()
+    later = domain("later")
+    policies.publish(dns, later.name, policy("enforce", later.host))
+    os.kill(pid, signal.SIGKILL)
+    assert "Fetching process" in gate.wait_entry(gateway.WORKER_DIED, since=before)["MESSAGE"]
+
+    # What is to be fetched meanwhile waits for the next one, and so does the mail.
+    assert tls(later.send().delivered()) == "sts:verified"
+    assert fetcher() not in (None, pid)
+
+
+# ---- a policy host that does not answer, while the rest goes on: a minute is long ----
+
+@pytest.fixture(scope="module")
 def slow(dns, policies, domain):
     slow = domain("slow")
     policies.publish(dns, slow.name, Answer("", silent=True))
@@ -86,7 +138,7 @@ def slow(dns, policies, domain):
 
 # ---- policies that hold ----
 
-def test_sts_1_5_6_12_a_policy_is_fetched_kept_and_changes_with_its_id(gate, dns, ctl, policies, domain):
+def test_sts_1_5_6_12_a_policy_is_fetched_kept_and_changes_with_its_id(gate, dns, ctl, policies, domain, slow):
     # Given a domain that publishes a policy
     good = domain("good")
     assert tls(good.send().delivered()) == "may:verified"
@@ -282,39 +334,7 @@ def test_sts_10_what_failed_is_not_asked_for_at_once(gate, ctl, policies, faulty
     assert policies.count(tried.name) == asked + 1
 
 
-# ---- what is known holds ----
-
-def test_sts_2_24_25_a_known_policy_outlives_its_host_and_a_restart(gate, dns, ctl, policies, domain, administrator):
-    # Given a policy that is known,
-    kept, void = domain("kept"), domain("void")
-    policies.publish(dns, kept.name, policy("enforce", kept.host))
-    policies.publish(dns, void.name, policy("none"))
-    assert "enforce" in ctl.check("sts", "refresh", kept.name).text
-    ctl.check("sts", "refresh", void.name)
-
-    # when its host has a fault, the administrator hears of it, but for a policy that asks for nothing;
-    for each in (kept, void):
-        policies.serve(each.name, Answer("", status="503 Busy"))
-    assert "status 503" in ctl("sts", "refresh", void.name).error
-    assert "status 503" in ctl("sts", "refresh", kept.name).error
-    while True:
-        alert = administrator.wait_message(30)
-        assert void.name.encode() not in alert.raw
-        if kept.name.encode() in alert.raw:
-            break
-    assert f"The MTA-STS policy of {kept.name} could not be renewed" in alert.header("Subject")[0]
-    assert "status 503" in ctl("sts", "show", kept.name, "--json=short").json["Failure"]
-
-    # and when the record is gone, too, and deliverd is started anew
-    dns.remove(f"_mta-sts.{kept.name}", "TXT")
-    dns.remove(f"mta-sts.{kept.name}", "A")
-    gate.systemctl("restart", "postern-deliverd.service")
-    gate.wait_active("postern-deliverd.service")
-
-    # the policy still holds.
-    assert tls(kept.send().delivered()) == "sts:verified"
-    assert ctl("sts", "show", kept.name, "--json=short").json["Mode"] == "enforce"
-
+# ---- what is known holds no longer than it says ----
 
 def test_sts_7_a_policy_that_has_expired_holds_no_more(gate, dns, ctl, policies, domain):
     short = domain("short")
@@ -324,24 +344,6 @@ def test_sts_7_a_policy_that_has_expired_holds_no_more(gate, dns, ctl, policies,
     policies.serve(short.name, Answer("", status="404 Not Found"))
     wait_until(lambda: time.time() * 1_000_000 > expires, what="the end of the policy")
     assert tls(short.send().delivered()) == "may:verified"
-
-
-def test_a_fetcher_that_dies_is_replaced(gate, dns, ctl, policies, domain):
-    def fetcher():
-        for pid in gate.pids_of("postern-deliverd.service"):
-            with open(f"/proc/{pid}/cmdline") as command:
-                if "--fetcher" in command.read():
-                    return pid
-
-    before, pid = gate.cursor(), fetcher()
-    later = domain("later")
-    policies.publish(dns, later.name, policy("enforce", later.host))
-    os.kill(pid, signal.SIGKILL)
-    assert "Fetching process" in gate.wait_entry(gateway.WORKER_DIED, since=before)["MESSAGE"]
-
-    # What is to be fetched meanwhile waits for the next one, and so does the mail.
-    assert tls(later.send().delivered()) == "sts:verified"
-    assert fetcher() not in (None, pid)
 
 
 def test_sts_10_a_policy_host_that_does_not_answer_holds_mail_up_for_a_minute_at_most(gate, slow):
