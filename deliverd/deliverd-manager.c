@@ -364,7 +364,8 @@ static void on_workers_stopped(void *userdata)
     (void) sd_event_exit(m->event, 0);
 }
 
-/* No new attempts; those under way may end, and are recorded. Whatever comes from smtpd meanwhile is kept. */
+/* No new attempts; those under way may end, and are recorded. Whatever comes from smtpd meanwhile is kept. The fetcher goes with the
+ * manager: what waits for a policy is in the queue, and must not be deferred because of a restart. */
 static int on_stop(void *userdata)
 {
     Manager *m = userdata;
@@ -373,8 +374,6 @@ static int on_stop(void *userdata)
     if (m->stopping)
         return sd_event_exit(m->event, 0);
     m->stopping = true;
-    if (m->fetchers)
-        (void) worker_pool_stop(m->fetchers, m->conf->stop_timeout, NULL, NULL);
     if (!m->workers || worker_pool_stop(m->workers, m->conf->stop_timeout, on_workers_stopped, m) < 0)
         return sd_event_exit(m->event, 0);
     return 0;
