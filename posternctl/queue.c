@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* deliverd's queue, read a page at a time: it may hold a million messages, posternctl never more than a page of them. */
+/* deliverd's queue. */
 
 #include <inttypes.h>
 
+#include "paged-list.h"
 #include "table.h"
 #include "verbs.h"
-
-#define ID_MAX 64
 
 static const BusMethod list_messages = {&service_deliverd, "ListMessages"};
 static const BusMethod get_message = {&service_deliverd, "GetMessage"};
@@ -30,62 +29,37 @@ static void add_sender(Table *t, const char *sender)
     table_add_shown(t, *sender ? sender : "<>", json_object_new_string(sender));
 }
 
-/* Returns how many there were; after becomes the last id. */
-static int read_page(sd_bus_message *m, Table *t, char after[ID_MAX])
+static int read_row(sd_bus_message *m, Table *t, const char **ret_id)
 {
-    const char *id, *sender;
+    const char *sender;
     uint64_t arrival_usec, size;
     uint32_t pending;
-    int r, n = 0;
+    int r;
 
-    r = sd_bus_message_enter_container(m, 'a', "(sttsu)");
-    if (r < 0)
+    r = sd_bus_message_read(m, "(sttsu)", ret_id, &arrival_usec, &size, &sender, &pending);
+    if (r <= 0)
         return r;
-    for (; (r = sd_bus_message_read(m, "(sttsu)", &id, &arrival_usec, &size, &sender, &pending)) > 0; n++) {
-        /* Ids that do not grow would have us ask for ever. */
-        if (strlen(id) >= ID_MAX || strcmp(id, after) <= 0)
-            return -EBADMSG;
-        (void) strcpy(after, id);
-        table_add_text(t, id);
-        table_add_time(t, arrival_usec);
-        table_add_size(t, size);
-        table_add_number(t, pending);
-        add_sender(t, sender);
-    }
-    return r < 0 ? r : n;
+    table_add_text(t, *ret_id);
+    table_add_time(t, arrival_usec);
+    table_add_size(t, size);
+    table_add_number(t, pending);
+    add_sender(t, sender);
+    return r;
 }
 
 int verb_queue_list(Context *context, char *const *arguments)
 {
-    _cleanup_(table_freep) Table *t = NULL;
-    const Output *o = &context->output;
-    char after[ID_MAX] = "";
-    uint64_t total = 0;
-    int r;
+    static const PagedList messages = {
+        .method = &list_messages,
+        .row = "(sttsu)",
+        .columns = list_columns,
+        .n_columns = ELEMENTSOF(list_columns),
+        .read = read_row,
+        .one = "message",
+        .many = "messages",
+    };
 
-    r = table_new(&t, list_columns, ELEMENTSOF(list_columns));
-    if (r < 0)
-        return r;
-    for (;;) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-
-        r = bus_call(context->bus, &list_messages, &reply, &context->failure, "s", after);
-        if (r >= 0)
-            r = bus_reply_check(&list_messages, read_page(reply, t, after), &context->failure);
-        if (r < 0)
-            return r;
-        if (r == 0)
-            break;
-        total += (uint64_t) r;
-        context_page(context);
-        r = table_flush(t, o);
-        if (r < 0 || ferror(o->file)) /* whoever reads it has seen enough */
-            return r;
-    }
-    r = table_end(t, o);
-    if (r >= 0)
-        output_sum(o, total, "message", "messages");
-    return r;
+    return paged_list_show(context, &messages);
 }
 
 /* ---- show ---- */

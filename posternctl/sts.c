@@ -3,10 +3,10 @@
 /* MTA-STS policies, as deliverd knows them. */
 
 #include "conf.h"
+#include "paged-list.h"
 #include "table.h"
 #include "verbs.h"
 
-#define DOMAIN_MAX 256
 /* As long as deliverd may take: the lookup, and a minute for the policy host. */
 #define REFRESH_TIMEOUT_SEC 120
 
@@ -30,63 +30,38 @@ static const TableColumn list_columns[] = {
     {"FAILURE", "Failure", .elastic = true},
 };
 
-/* Returns how many there were; after becomes the last domain. */
-static int read_page(sd_bus_message *m, Table *t, char after[DOMAIN_MAX])
+static int read_row(sd_bus_message *m, Table *t, const char **ret_domain)
 {
-    const char *domain, *mode, *id, *failure;
+    const char *mode, *id, *failure;
     uint64_t fetched_usec, expires_usec;
-    int r, n = 0;
+    int r;
 
-    r = sd_bus_message_enter_container(m, 'a', "(ssstts)");
-    if (r < 0)
+    r = sd_bus_message_read(m, "(ssstts)", ret_domain, &mode, &id, &fetched_usec, &expires_usec, &failure);
+    if (r <= 0)
         return r;
-    for (; (r = sd_bus_message_read(m, "(ssstts)", &domain, &mode, &id, &fetched_usec, &expires_usec, &failure)) > 0; n++) {
-        /* Names that do not grow would have us ask for ever. */
-        if (strlen(domain) >= DOMAIN_MAX || strcmp(domain, after) <= 0)
-            return -EBADMSG;
-        (void) strcpy(after, domain);
-        table_add_text(t, domain);
-        table_add_text(t, mode);
-        table_set_colour(t, mode_colour(mode));
-        table_add_text(t, id);
-        table_add_time(t, fetched_usec);
-        table_add_time(t, expires_usec);
-        table_add_text(t, failure);
-    }
-    return r < 0 ? r : n;
+    table_add_text(t, *ret_domain);
+    table_add_text(t, mode);
+    table_set_colour(t, mode_colour(mode));
+    table_add_text(t, id);
+    table_add_time(t, fetched_usec);
+    table_add_time(t, expires_usec);
+    table_add_text(t, failure);
+    return r;
 }
 
 int verb_sts_list(Context *context, char *const *arguments)
 {
-    _cleanup_(table_freep) Table *t = NULL;
-    const Output *o = &context->output;
-    char after[DOMAIN_MAX] = "";
-    uint64_t total = 0;
-    int r;
+    static const PagedList policies = {
+        .method = &list_policies,
+        .row = "(ssstts)",
+        .columns = list_columns,
+        .n_columns = ELEMENTSOF(list_columns),
+        .read = read_row,
+        .one = "policy",
+        .many = "policies",
+    };
 
-    r = table_new(&t, list_columns, ELEMENTSOF(list_columns));
-    if (r < 0)
-        return r;
-    for (;;) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-
-        r = bus_call(context->bus, &list_policies, &reply, &context->failure, "s", after);
-        if (r >= 0)
-            r = bus_reply_check(&list_policies, read_page(reply, t, after), &context->failure);
-        if (r < 0)
-            return r;
-        if (r == 0)
-            break;
-        total += (uint64_t) r;
-        context_page(context);
-        r = table_flush(t, o);
-        if (r < 0 || ferror(o->file)) /* whoever reads it has seen enough */
-            return r;
-    }
-    r = table_end(t, o);
-    if (r >= 0)
-        output_sum(o, total, "policy", "policies");
-    return r;
+    return paged_list_show(context, &policies);
 }
 
 /* ---- show ---- */
