@@ -18,6 +18,7 @@ struct Anchors {
     char *files[ANCHOR_ZONES_MAX + 1]; /* the working copies */
     char *names[ANCHOR_ZONES_MAX + 1]; /* of the zones; not owned */
     uint64_t hold_down_usec;
+    bool laid_out; /* the working copies are what anchors_begin() made, and libunbound after it */
 };
 
 Anchors *anchors_free(Anchors *a)
@@ -351,6 +352,7 @@ int anchors_begin(Anchors *a, ResolverTrust *ret)
     int r;
 
     *ret = (ResolverTrust) {.anchors = a->trusted};
+    a->laid_out = false;
     if (!a->state)
         return 0;
     for (size_t i = 0; i < a->n_zones; i++) {
@@ -361,6 +363,7 @@ int anchors_begin(Anchors *a, ResolverTrust *ret)
     r = check_room(a->work);
     if (r < 0)
         return r;
+    a->laid_out = true;
     *ret = (ResolverTrust) {.followed_files = a->files, .followed_zones = a->names, .hold_down_usec = a->hold_down_usec};
     return 0;
 }
@@ -445,7 +448,8 @@ int anchors_take(Anchors *a, AnchorsChanged changed, void *userdata, bool *ret_t
     const char *damaged = NULL;
     int r, result = 0;
 
-    for (size_t i = 0; a->state && i < a->n_zones; i++) {
+    /* Otherwise they may be of another configuration. */
+    for (size_t i = 0; a->laid_out && i < a->n_zones; i++) {
         r = take_zone(a, i, changed, userdata, &trust_changed);
         if (r == -EBADMSG)
             damaged = *a->zones[i].zone ? a->zones[i].zone : ".";

@@ -96,8 +96,9 @@ static int configure(Manager *m, ConfReport *report)
         return r;
     r = dnssec_watch_configure(m->watch, l.config, l.anchors);
     if (r < 0) {
-        if (m->config)
-            (void) tls_relay_configure(m->relay, m->config);
+        /* Not even to the old forwarders, if it comes to that: l goes. */
+        if (!m->config || tls_relay_configure(m->relay, m->config) < 0)
+            tls_relay_close(m->relay);
         return r;
     }
     lookups_configure(m->lookups, l.resolver, l.config->pending_max, l.config->timeout_usec);

@@ -26,17 +26,21 @@ const char *self_test_to_string(SelfTestVerdict v)
 
 SelfTestVerdict self_test_judge(const SelfTestFacts *f)
 {
-    if (!f->ask_secure && !f->ask_bogus)
+    /* Where no trust anchor is above a name, its answers say nothing of DNSSEC. */
+    const bool ask_secure = f->ask_secure && f->secure != DNSSEC_INDETERMINATE,
+               ask_bogus = f->ask_bogus && f->bogus != DNSSEC_INDETERMINATE;
+
+    if (!ask_secure && !ask_bogus)
         return SELF_TEST_OFF;
     /* Bogus says that signatures are needed and missing; insecure, that somebody got away with saying they are not needed. */
-    if (f->ask_secure && f->secure != DNSSEC_SECURE && f->secure != DNSSEC_ERROR)
+    if (ask_secure && f->secure != DNSSEC_SECURE && f->secure != DNSSEC_ERROR)
         return SELF_TEST_STRIPPED;
-    if (f->ask_bogus && (f->bogus == DNSSEC_INSECURE || f->bogus == DNSSEC_INDETERMINATE))
+    if (ask_bogus && f->bogus == DNSSEC_INSECURE)
         return SELF_TEST_INEFFECTIVE;
     /* A name that should be broken and is secure was repaired: that says something about the name. */
-    if (f->ask_secure && f->secure == DNSSEC_SECURE)
+    if (ask_secure && f->secure == DNSSEC_SECURE)
         return SELF_TEST_WORKS;
-    return !f->ask_secure && f->bogus != DNSSEC_ERROR ? SELF_TEST_WORKS : SELF_TEST_NO_ANSWER;
+    return !ask_secure && f->bogus != DNSSEC_ERROR ? SELF_TEST_WORKS : SELF_TEST_NO_ANSWER;
 }
 
 SelfTestStep self_test_step(SelfTestHistory *history, SelfTestVerdict verdict)

@@ -10,7 +10,7 @@
 
 typedef enum SelfTestVerdict {
     SELF_TEST_PENDING,     /* not done yet */
-    SELF_TEST_OFF,         /* no names to test with */
+    SELF_TEST_OFF,         /* no names to test with that a trust anchor is above */
     SELF_TEST_WORKS,
     SELF_TEST_STRIPPED,    /* a signed name does not validate: on the way here signatures are lost, or forged answers come */
     SELF_TEST_INEFFECTIVE, /* a broken name is taken for one that needs no signature */

@@ -20,10 +20,8 @@ static void test_judge(void **state)
         {{true, true, DNSSEC_SECURE, DNSSEC_BOGUS}, SELF_TEST_WORKS},
         {{true, true, DNSSEC_BOGUS, DNSSEC_BOGUS}, SELF_TEST_STRIPPED},
         {{true, true, DNSSEC_INSECURE, DNSSEC_BOGUS}, SELF_TEST_STRIPPED},
-        {{true, true, DNSSEC_INDETERMINATE, DNSSEC_ERROR}, SELF_TEST_STRIPPED},
         {{true, true, DNSSEC_BOGUS, DNSSEC_INSECURE}, SELF_TEST_STRIPPED},
         {{true, true, DNSSEC_SECURE, DNSSEC_INSECURE}, SELF_TEST_INEFFECTIVE},
-        {{true, true, DNSSEC_SECURE, DNSSEC_INDETERMINATE}, SELF_TEST_INEFFECTIVE},
         {{true, true, DNSSEC_ERROR, DNSSEC_INSECURE}, SELF_TEST_INEFFECTIVE},
         /* Somebody repaired the broken name, or its servers are away. */
         {{true, true, DNSSEC_SECURE, DNSSEC_SECURE}, SELF_TEST_WORKS},
@@ -31,6 +29,12 @@ static void test_judge(void **state)
         /* No network. That only the broken name is answered says nothing. */
         {{true, true, DNSSEC_ERROR, DNSSEC_ERROR}, SELF_TEST_NO_ANSWER},
         {{true, true, DNSSEC_ERROR, DNSSEC_BOGUS}, SELF_TEST_NO_ANSWER},
+        /* No trust anchor is above a name. */
+        {{true, true, DNSSEC_INDETERMINATE, DNSSEC_INDETERMINATE}, SELF_TEST_OFF},
+        {{true, true, DNSSEC_INDETERMINATE, DNSSEC_BOGUS}, SELF_TEST_WORKS},
+        {{true, true, DNSSEC_SECURE, DNSSEC_INDETERMINATE}, SELF_TEST_WORKS},
+        {{true, false, DNSSEC_INDETERMINATE, DNSSEC_ERROR}, SELF_TEST_OFF},
+        {{false, true, DNSSEC_ERROR, DNSSEC_INDETERMINATE}, SELF_TEST_OFF},
         /* With one name only. */
         {{true, false, DNSSEC_SECURE, DNSSEC_ERROR}, SELF_TEST_WORKS},
         {{true, false, DNSSEC_ERROR, DNSSEC_ERROR}, SELF_TEST_NO_ANSWER},

@@ -18,6 +18,7 @@
 #define HANDSHAKE_TIMEOUT_USEC (5 * USEC_PER_SEC)
 #define IDLE_TIMEOUT_USEC (120 * USEC_PER_SEC) /* libunbound keeps a connection for one */
 #define BACKLOG 64
+#define DESCRIPTORS_MAX 65536
 #define PORT_DEFAULT 853
 #define SECURITY_LEVEL 2
 
@@ -31,7 +32,7 @@ typedef struct Connection {
 
 struct TlsRelay {
     sd_event *event;
-    int fd;
+    int fd, n_descriptors; /* that this process can have */
     uint16_t port;
     sd_event_source *io;
     const DnsConfig *config;
@@ -80,16 +81,20 @@ uint16_t tls_relay_port(const TlsRelay *r)
 
 /* ---- passing on ---- */
 
-/* What from has and to takes. */
-static void pass(Stream *from, Stream *to)
+/* What from has and to takes. False: that failed, and c is gone. */
+static bool pass(Connection *c, Stream *from, Stream *to)
 {
     const char *data;
     size_t n = stream_peek(from, &data), room = STREAM_OUTPUT_MAX - stream_output_pending(to);
 
     n = MIN(n, room);
-    if (n > 0 && stream_write(to, data, n) >= 0)
-        stream_consume(from, n);
+    if (n > 0 && stream_write(to, data, n) < 0) {
+        connection_free(c);
+        return false;
+    }
+    stream_consume(from, n);
     stream_pause(from, n == room);
+    return true;
 }
 
 static void on_inside(Stream *s, StreamEvent event, int error, void *userdata)
@@ -99,7 +104,7 @@ static void on_inside(Stream *s, StreamEvent event, int error, void *userdata)
     switch (event) {
     case STREAM_READABLE:
         stream_set_timeout(c->inside, IDLE_TIMEOUT_USEC);
-        pass(c->inside, c->outside);
+        (void) pass(c, c->inside, c->outside);
         break;
     case STREAM_DRAINED:
         stream_pause(c->outside, false);
@@ -261,14 +266,16 @@ static void on_outside(Stream *s, StreamEvent event, int error, void *userdata)
         break;
     case STREAM_READABLE:
         if (c->secured)
-            pass(c->outside, c->inside);
+            (void) pass(c, c->outside, c->inside);
         break;
     case STREAM_DRAINED:
         if (c->secured)
             stream_pause(c->inside, false);
         break;
     case STREAM_CLOSED:
-        /* libunbound asks again, if it still wants to know. */
+        /* A forwarder may close behind an answer, which is still to be passed on. libunbound asks again, if it wants to know more. */
+        if (c->secured && error == 0)
+            stream_finish(TAKE_PTR(c->inside));
         if (c->secured)
             connection_free(c);
         else
@@ -304,15 +311,32 @@ static int add_connection(TlsRelay *r, int fd)
     return 0;
 }
 
+/* libunbound is in this process: one of our own descriptors is the other end of its connections. Anybody on this host can connect
+ * to a port, and could keep libunbound from it. */
+static bool is_ours(const TlsRelay *r, const struct sockaddr_in *peer)
+{
+    for (int fd = 0; fd < r->n_descriptors; fd++) {
+        struct sockaddr_in own = {};
+        socklen_t size = sizeof(own);
+
+        if (getsockname(fd, (struct sockaddr *) &own, &size) >= 0 && own.sin_family == AF_INET && own.sin_port == peer->sin_port
+                && own.sin_addr.s_addr == peer->sin_addr.s_addr)
+            return true;
+    }
+    return false;
+}
+
 static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
+    struct sockaddr_in peer = {};
+    socklen_t size = sizeof(peer);
     TlsRelay *r = userdata;
     int accepted, k;
 
-    accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    accepted = accept4(fd, (struct sockaddr *) &peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted < 0)
         return 0;
-    if (!r->context || r->n_connections >= TLS_RELAY_CONNECTIONS_MAX) {
+    if (!r->context || r->n_connections >= TLS_RELAY_CONNECTIONS_MAX || !is_ours(r, &peer)) {
         (void) close_fd(accepted);
         return 0;
     }
@@ -332,6 +356,7 @@ int tls_relay_new(TlsRelay **ret, sd_event *event)
     if (!r)
         return -ENOMEM;
     r->fd = -EBADF;
+    r->n_descriptors = (int) MIN(sysconf(_SC_OPEN_MAX), (long) DESCRIPTORS_MAX);
     LIST_INIT(&r->connections);
     r->event = sd_event_ref(event);
     r->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -373,4 +398,12 @@ int tls_relay_configure(TlsRelay *r, const DnsConfig *config)
     r->next = 0;
     r->told = false;
     return 0;
+}
+
+void tls_relay_close(TlsRelay *r)
+{
+    close_all(r);
+    SSL_CTX_free(r->context);
+    r->context = NULL;
+    r->config = NULL;
 }

@@ -12,7 +12,7 @@
 
 typedef struct TlsRelay TlsRelay;
 
-/* Twice what libunbound opens. Others on this host can connect, too, and so ask the forwarders; that is all they can. */
+/* Twice what libunbound opens. Connections that are not of this process are closed at once. */
 #define TLS_RELAY_CONNECTIONS_MAX 64
 
 /* Listens on a free port of 127.0.0.1. It refuses connections until it is configured. To be called before the sandbox. */
@@ -25,3 +25,5 @@ uint16_t tls_relay_port(const TlsRelay *r);
 /* From now on to the forwarders of config, which outlives the relay or the next call; without ForwardTLS=yes to nobody. Connections
  * that stand are closed. -EBADMSG: ForwardCAFile= has no certificates. On failure all stays as it was. */
 int tls_relay_configure(TlsRelay *r, const DnsConfig *config);
+/* From now on to nobody. */
+void tls_relay_close(TlsRelay *r);

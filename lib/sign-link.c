@@ -313,7 +313,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
     while ((call = TAILQ_FIRST(&l->calls)) && call->deadline <= now)
         if (!call_finish_unavailable(call, call->serial > 0 ? "did not answer in time" : "could not be reached in time"))
             return 0;
-    return call && !l->timed ? link_arm(l, call->deadline) : 0;
+    return call ? link_arm(l, call->deadline) : 0;
 }
 
 /* ---- the link ---- */

@@ -523,6 +523,12 @@ def test_forwarders_are_asked_over_tls(lab, resolver, dns, dot):
     assert wire.with_text(b"\x07private") != []  # of the forwarder, which has to ask somebody
     assert [frame for frame in wire.with_text(b"\x07private") if ours in frame[26:34]] == []
 
+    # Other processes of the host are not served where libunbound asks: they see the end at once.
+    uid = resolver.run(["id", "-u", "postern-dnsd"]).stdout.strip()
+    sockets = [line.split() for line in resolver.run(["cat", "/proc/net/tcp"]).stdout.splitlines()[1:]]
+    port, = {int(fields[1][-4:], 16) for fields in sockets if fields[1].startswith("0100007F") and fields[3] == "0A" and fields[7] == uid}
+    assert resolver.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}; timeout 5 cat <&3"]).stdout == ""
+
     # When it cannot prove the name that it should have,
     asked = dot.log.read_text().count(" TXT IN")
     forward("other.example")
