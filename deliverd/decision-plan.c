@@ -232,7 +232,14 @@ static void plan_requiretls(const DestinationPolicy *policy, const HostFacts *fa
     else if (!facts->host)
         plan_skip(p, FAILURE_TLS,
                 "the message may go only to hosts that can be verified (REQUIRETLS), and an address has no name");
-    else if (!host_is_known(policy, facts))
+    else if (!host_is_known(policy, facts) && facts->sts && facts->sts->unfetched) {
+        /* Nothing that could not be tomorrow. */
+        p->require_tls = false;
+        plan_skip(p, FAILURE_STS,
+                "the message may go only to hosts that are known for sure (REQUIRETLS), and the MTA-STS policy of %s, which may "
+                "confirm this one, could not be fetched",
+                facts->domain);
+    } else if (!host_is_known(policy, facts))
         plan_skip(p, FAILURE_TLS,
                 "the message may go only to hosts that are known for sure (REQUIRETLS), and the MX records of %s are neither secured "
                 "by DNSSEC nor confirmed by an MTA-STS policy",

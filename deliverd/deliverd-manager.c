@@ -25,7 +25,7 @@
 #define THREADS 16
 #define JOBS_MAX 8192
 
-static const char *const worker_peers[] = {"certd", "certd:sign", NULL};
+static const char *const worker_peers[] = {"certd", "certd:sign", NULL}, *const fetcher_peers[] = {"certd", NULL};
 
 uint64_t manager_now(void)
 {
@@ -298,7 +298,7 @@ int manager_start_workers(Manager *m)
 {
     static const WorkerPoolOps ops = {.ready = on_worker_ready, .gone = on_worker_gone, .refused = on_worker_refused,
             .interface = CERTIFICATE_REPORT_INTERFACE, .vtable = certificate_report_vtable, .peers = worker_peers};
-    static const WorkerPoolOps fetcher_ops = {.ready = on_fetcher_ready, .gone = on_fetcher_gone, .peers = worker_peers,
+    static const WorkerPoolOps fetcher_ops = {.ready = on_fetcher_ready, .gone = on_fetcher_gone, .peers = fetcher_peers,
             .option = FETCHER_OPTION};
     _cleanup_(conf_report_freep) ConfReport *report = NULL;
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *conf = NULL;

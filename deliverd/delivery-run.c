@@ -10,6 +10,9 @@
 
 #include "address.h"
 
+/* RFC 1035, section 2.3.4: 255 bytes on the wire. */
+#define DOMAIN_LENGTH_MAX 253
+
 struct DeliveryRun {
     RunOps ops;
     void *userdata;
@@ -594,6 +597,7 @@ static void on_sts(const StsAnswer *answer, void *userdata)
     r->sts = (StsAnswer) {
         .later = answer->later,
         .own_fault = answer->own_fault,
+        .unfetched = answer->unfetched,
         .reason = answer->reason ? strdup(answer->reason) : NULL,
         .policy = answer->policy ? sts_policy_ref(answer->policy) : NULL,
     };
@@ -607,6 +611,9 @@ static int ask_sts(DeliveryRun *r)
     const char *domain = r->route_host ?: r->request.domain;
     HostAddresses probe;
 
+    /* Below the longest names there is no room for the record. */
+    if (strlen(domain) + strlen("_mta-sts.") > DOMAIN_LENGTH_MAX)
+        return 0;
     if (!r->ops.sts || !decision_asks_sts(&r->request.policy, r->request.message_tls) || *domain == '['
             || decision_literal(domain, 0, &probe))
         return 0;

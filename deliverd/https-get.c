@@ -185,6 +185,8 @@ static CURLcode arm_tls(CURL *easy, void *context, void *userdata)
     if (X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST) != 1)
         return CURLE_OUT_OF_MEMORY;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    /* Or somebody on the way could cut an answer short that has no length. */
+    (void) SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
     return CURLE_OK;
 }
 
@@ -242,7 +244,7 @@ static bool set_limits(CURL *easy, const HttpsRequest *request)
         {CURLOPT_SSL_VERIFYPEER, 1},
         {CURLOPT_SSL_VERIFYHOST, 2},
         {CURLOPT_MAXFILESIZE, (long) request->size_max},
-        {CURLOPT_TIMEOUT_MS, (long) (request->timeout_usec / USEC_PER_MSEC)},
+        {CURLOPT_TIMEOUT_MS, (long) MAX(request->timeout_usec / USEC_PER_MSEC, UINT64_C(1))}, /* 0 would be: none */
     };
     static const struct {
         CURLoption option;

@@ -29,6 +29,7 @@ struct StsFetch {
     char reason[STS_REASON_MAX];
     int fd;
     bool waiting; /* connected, for a fetcher that is ready */
+    bool theirs;  /* an address failed by no fault of this host */
     sd_event_source *io, *timeout, *deadline;
     sd_bus_slot *slot; /* the fetcher has it */
     StsFetchDone done;
@@ -147,10 +148,17 @@ static void hand_over(StsFetch *f)
 
 static void next_address(StsFetch *f);
 
+/* No address, no route or no leave of this host's to go there. */
+static bool is_own_fault(int error)
+{
+    return error == EADDRNOTAVAIL || error == ENETUNREACH || error == EPERM || error == EACCES;
+}
+
 static void address_failed(StsFetch *f, int error)
 {
     _cleanup_free_ char *address = NULL;
 
+    f->theirs |= !is_own_fault(error);
     (void) sockaddr_to_string((const struct sockaddr *) (f->addresses.addresses + f->address - 1), &address);
     (void) snprintf(f->reason, sizeof(f->reason), "cannot connect to %s[%s]: %s", f->host, address ?: "", strerror(error));
     stop_connecting(f);
@@ -200,7 +208,7 @@ static void next_address(StsFetch *f)
     int r;
 
     if (f->address >= f->addresses.n_addresses) {
-        complete(f, STS_FETCH_FAILED, NULL, f->reason);
+        complete(f, f->address > 0 && !f->theirs ? STS_FETCH_IMPOSSIBLE : STS_FETCH_FAILED, NULL, f->reason);
         return;
     }
     r = start_connecting(f, f->addresses.addresses + f->address++);
@@ -220,7 +228,10 @@ static void on_address(StsFetch *f, size_t i, ResolveAnswer *answer)
         return;
     decision_addresses(f->host, HTTPS_PORT, f->answers[0], f->answers[1], &f->addresses);
     (void) snprintf(f->reason, sizeof(f->reason), "%s", f->addresses.reason);
-    next_address(f);
+    if (f->addresses.n_addresses == 0 && (f->answers[0]->own_fault || f->answers[1]->own_fault))
+        complete(f, STS_FETCH_IMPOSSIBLE, NULL, f->reason);
+    else
+        next_address(f);
 }
 
 static void on_a(ResolveAnswer *answer, void *userdata)

@@ -372,9 +372,15 @@ bool sts_unexpired(const StsFacts *f)
     return f->cached && age < (uint64_t) f->max_age * USEC_PER_SEC;
 }
 
-static bool failed_just_now(const StsFacts *f)
+/* A failure in the future is one of before the clock was set. */
+bool sts_failed_just_now(const StsFacts *f)
 {
-    return f->failed_id && streq(f->failed_id, f->id) && f->now_usec < f->failed_usec + STS_RETRY_USEC;
+    return f->failed_id && f->now_usec >= f->failed_usec && f->now_usec < f->failed_usec + STS_RETRY_USEC;
+}
+
+static bool failed_with_this(const StsFacts *f)
+{
+    return sts_failed_just_now(f) && streq(f->failed_id, f->id);
 }
 
 StsVerdict sts_decide(const StsFacts *f)
@@ -390,9 +396,9 @@ StsVerdict sts_decide(const StsFacts *f)
     if (unexpired && streq(f->cached_id, f->id))
         return (StsVerdict) {
             .use = STS_USE_CACHED,
-            .refresh = f->now_usec >= f->fetched_usec + STS_REFRESH_USEC && !failed_just_now(f),
+            .refresh = f->now_usec >= f->fetched_usec + STS_REFRESH_USEC && !failed_with_this(f),
         };
-    if (failed_just_now(f))
+    if (failed_with_this(f))
         return as_cached;
     return (StsVerdict) {.use = STS_USE_FETCHED};
 }
@@ -416,7 +422,7 @@ uint64_t sts_refresh_due(const StsFacts *f, const char *domain)
     if (f->cached_mode == STS_MODE_NONE || !sts_unexpired(f))
         return UINT64_MAX;
     /* A failure of before the policy was fetched is mended. */
-    if (f->failed_usec > f->fetched_usec)
+    if (f->failed_usec > f->fetched_usec && f->failed_usec <= f->now_usec)
         return MAX(f->fetched_usec + interval - spread, f->failed_usec + retry);
     return f->fetched_usec + interval - spread;
 }

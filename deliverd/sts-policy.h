@@ -72,6 +72,7 @@ typedef struct StsAnswer {
     bool later;         /* it could not be told: hosts that DANE does not decide about must wait, … */
     const char *reason; /* … because of this, … */
     bool own_fault;     /* … which is no fault of the domain's */
+    bool unfetched;     /* there is a policy, which could not be fetched at this time, and none is known */
     StsPolicy *policy;  /* unexpired, of any mode; NULL: none */
 } StsAnswer;
 
@@ -109,6 +110,8 @@ typedef struct StsVerdict {
 
 StsVerdict sts_decide(const StsFacts *facts);
 bool sts_unexpired(const StsFacts *facts);
+/* The last fetch failed, whatever id it was of, and so short a time ago that it is not repeated yet. */
+bool sts_failed_just_now(const StsFacts *facts);
 /* When a cached policy is to be renewed though no mail asks for it; UINT64_MAX: never, there is nothing to protect. domain
  * spreads policies that were fetched together over time. */
 uint64_t sts_refresh_due(const StsFacts *facts, const char *domain);

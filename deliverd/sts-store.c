@@ -347,6 +347,12 @@ static void close_directory(DIR **d)
         (void) closedir(*d);
 }
 
+/* It is the file that is bad, and will be; not that it cannot be read at this time. */
+static bool is_of_no_use(int error)
+{
+    return error == -EBADMSG || error == -EINVAL || error == -ENAMETOOLONG || error == -ELOOP || error == -ENOBUFS;
+}
+
 int sts_store_load(StsStore *s)
 {
     _cleanup_close_ int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -367,7 +373,8 @@ int sts_store_load(StsStore *s)
             return r;
         if (r < 0) {
             s->ops.trouble(e->d_name, r, s->userdata);
-            (void) unlinkat(s->dir_fd, e->d_name, 0);
+            if (is_of_no_use(r))
+                (void) unlinkat(s->dir_fd, e->d_name, 0);
         }
     }
     return errno > 0 ? -errno : 0;

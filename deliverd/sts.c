@@ -307,7 +307,7 @@ static void fetch_ended(Row *row, const StsFetchResult *result)
     if (result->outcome == STS_FETCH_DONE || row_unexpired(row))
         policy = sts_policy_ref(row->cached.policy);
     answer = (StsAnswer) {.policy = policy, .later = own_fault && !policy, .reason = policy ? NULL : result->reason,
-            .own_fault = own_fault};
+            .own_fault = own_fault, .unfetched = result->outcome == STS_FETCH_FAILED && !policy};
     move_all(&row->fetching, &row->answered, true);
     move_all(&row->fetching, &row->answered, false);
     answer_all(row, &answer, result->outcome == STS_FETCH_DONE ? NULL : result->reason);
@@ -408,7 +408,9 @@ static void on_txt(ResolveAnswer *txt, void *userdata)
         move_all(&row->asking, &row->answered, false);
     if (verdict.use == STS_USE_CACHED)
         policy = sts_policy_ref(row->cached.policy);
-    answer = (StsAnswer) {.policy = policy, .later = verdict.use == STS_USE_LATER, .reason = policy ? NULL : reason};
+    answer = (StsAnswer) {.policy = policy, .later = verdict.use == STS_USE_LATER, .reason = policy ? NULL : reason,
+            .own_fault = verdict.use == STS_USE_LATER && txt->own_fault,
+            .unfetched = record == STS_RECORD_FOUND && verdict.use == STS_USE_NONE};
     answer_all(row, &answer, reason);
     if (fetch)
         row_fetch(row, id);
@@ -490,7 +492,7 @@ static void row_sweep(Row *row, size_t *n_refreshes)
         return;
     if (!sts_unexpired(&facts)) {
         /* A failure is remembered as long as it keeps us from trying again. */
-        if (row->cached.policy || facts.now_usec >= row->cached.failed_usec + STS_RETRY_USEC)
+        if (row->cached.policy || !sts_failed_just_now(&facts))
             row_forget(row);
         return;
     }

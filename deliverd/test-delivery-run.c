@@ -45,7 +45,7 @@ typedef struct World {
         ResolveAnswer *answer;
     } questions[2];
     size_t n_questions;
-    const char *sts;      /* the policy's text, "later", "ours" (later, by our own fault), or NULL: none */
+    const char *sts;      /* the policy's text, "later", "ours" (later, by our own fault), "unfetched", or NULL: none */
     StsDone sts_done;
     void *sts_userdata;
     bool sts_first;       /* it is known before DNS answers */
@@ -235,6 +235,8 @@ static void tell_sts(World *w)
         answer = (StsAnswer) {.later = true, .reason = "TXT lookup failed"};
     else if (w->sts && streq(w->sts, "ours"))
         answer = (StsAnswer) {.later = true, .own_fault = true, .reason = "no fetching process is ready"};
+    else if (w->sts && streq(w->sts, "unfetched"))
+        answer = (StsAnswer) {.unfetched = true, .reason = "the policy host is away"};
     else if (w->sts) {
         assert_int_equal(sts_policy_parse(w->sts, strlen(w->sts), &policy, &reason), 0);
         answer.policy = policy;
@@ -634,6 +636,37 @@ static void test_combined_2_require_tls(void **state)
     }
 }
 
+/* A policy that cannot be fetched at this time may confirm the host tomorrow: the message is not returned. */
+static void test_combined_2_require_tls_and_a_policy_not_fetched(void **state)
+{
+    static const struct {
+        const char *sts;
+        RecipientVerdict verdict;
+    } answers[] = {{"unfetched", VERDICT_PENDING}, {"later", VERDICT_PENDING}, {NULL, VERDICT_FAILED}, {STS_MX, VERDICT_DELIVERED}};
+
+    for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+        World w = {.names = plain, .sts = answers[i].sts};
+        const DestinationPolicy policy = STS_DEFAULT;
+
+        walk_with(&w, &ops_with_sts, "example.com", &policy, MESSAGE_TLS_REQUIRED, 1);
+        assert_int_equal(w.verdicts[0], answers[i].verdict);
+    }
+}
+
+/* There is no name for the record of so long a domain; mail goes all the same. */
+static void test_domain_too_long_for_a_policy(void **state)
+{
+    const DestinationPolicy policy = STS_DEFAULT;
+    char domain[246];
+    World w = {.names = plain, .sts = STS_MX};
+
+    for (size_t i = 0; i < sizeof(domain) - 1; i++)
+        domain[i] = i % 50 == 49 ? '.' : 'a';
+    domain[sizeof(domain) - 1] = '\0';
+    walk_with(&w, &ops_with_sts, domain, &policy, MESSAGE_TLS_DEFAULT, 1);
+    assert_memory_equal(w.trace, "mx:aaa", strlen("mx:aaa"));
+}
+
 /* ---- probes ---- */
 static void traced(const RunTrace *t, void *userdata)
 {
@@ -795,6 +828,8 @@ int main(void)
         cmocka_unit_test(test_other_sts_walks),
         cmocka_unit_test(test_policy_given_up),
         cmocka_unit_test(test_combined_2_require_tls),
+        cmocka_unit_test(test_combined_2_require_tls_and_a_policy_not_fetched),
+        cmocka_unit_test(test_domain_too_long_for_a_policy),
         cmocka_unit_test(test_probes),
         cmocka_unit_test(test_recipients),
         cmocka_unit_test(test_worker_died),

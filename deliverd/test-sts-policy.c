@@ -253,6 +253,7 @@ static void run_decisions(unsigned row)
         {"7 same id, max_age has passed", STS_RECORD_FOUND, "a", "a", 48 * HOUR, NULL, 0, STS_USE_FETCHED, false},
         {"10 failed just now", STS_RECORD_FOUND, "a", NULL, 0, "a", HOUR / 60, STS_USE_NONE, false},
         {"10 failed five minutes ago", STS_RECORD_FOUND, "a", NULL, 0, "a", HOUR / 12, STS_USE_FETCHED, false},
+        {"10 failed in the future: the clock was set back", STS_RECORD_FOUND, "a", NULL, 0, "a", -HOUR, STS_USE_FETCHED, false},
         {"10 another id has failed", STS_RECORD_FOUND, "b", NULL, 0, "a", HOUR / 60, STS_USE_FETCHED, false},
     };
 

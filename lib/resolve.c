@@ -254,6 +254,7 @@ static void call_done(sd_bus_message *reply, const sd_bus_error *error, void *us
         else
             why = error && error->message ? error->message : "dnsd is not available";
         answer = TAKE_PTR(q->failure);
+        answer->own_fault = true;
         reason = strdup(why);
         if (reason) {
             free(answer->reason);

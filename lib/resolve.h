@@ -57,6 +57,7 @@ typedef struct ResolveAnswer {
     ResolveRecord *records; /* none: NODATA or NXDOMAIN, see rcode */
     size_t n_records;
     char *reason; /* why bogus or error; "" otherwise */
+    bool own_fault; /* dnsd did not answer: an error that says nothing of the name */
 } ResolveAnswer;
 
 ResolveAnswer *resolve_answer_free(ResolveAnswer *a);
