@@ -10,295 +10,12 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-
-#include "address.h"
-#include "delivery-run.h"
 #include "test-rows.h"
-
-/* ---- the world ---- */
-typedef struct Name {
-    const char *name; /* "mx:example.com", "a:mx.example.com", "aaaa:…", "tlsa:_25._tcp.…"; what is not listed is secure NODATA */
-    DnssecState state;
-    uint16_t rcode;
-    const char *data; /* as in test-decision.c, one record: "10 mx.example.com", an address, "tlsa" */
-} Name;
-
-typedef struct End { /* how a connection ends, by address and TLS */
-    const char *address;
-    SmtpTlsWant want;
-    SmtpStage stage;
-    int code;          /* of the deciding reply */
-    int recipients[3]; /* of each recipient; 0: none */
-} End;
-
-typedef struct World {
-    const Name *names;
-    const End *ends;
-    const char *sender; /* NULL: one that is not empty */
-    char trace[2000];
-
-    /* What waits to be told; a run asks for at most two things at a time. */
-    struct {
-        ResolveDone done;
-        void *userdata;
-        ResolveAnswer *answer;
-    } questions[2];
-    size_t n_questions;
-    const char *sts;      /* the policy's text, "later", "ours" (later, by our own fault), "unfetched", or NULL: none */
-    StsDone sts_done;
-    void *sts_userdata;
-    bool sts_first;       /* it is known before DNS answers */
-    RunAttemptDone attempt_done;
-    void *attempt_userdata;
-    const End *end;
-    size_t n_attempted;
-
-    bool probe; /* as the run is asked for */
-    const char *only_host;
-    bool finished, soon;
-    RecipientVerdict verdicts[3];
-    FailureKind kind;
-    char reason[600], text[600];
-} World;
-
-static void trace(World *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void trace(World *w, const char *format, ...)
-{
-    size_t n = strlen(w->trace);
-    va_list ap;
-
-    va_start(ap, format);
-    (void) vsnprintf(w->trace + n, sizeof(w->trace) - n, format, ap);
-    va_end(ap);
-}
-
-static void set_data(ResolveAnswer *a, const char *data)
-{
-    uint8_t wire[300] = {}, *p = wire;
-    unsigned preference;
-    char host[200];
-
-    if (inet_pton(AF_INET, data, wire) == 1)
-        p += 4;
-    else if (inet_pton(AF_INET6, data, wire) == 1)
-        p += 16;
-    else if (streq(data, "tlsa")) {
-        memcpy(wire, "\3\1\1", 3);
-        p += 35;
-    } else {
-        assert_int_equal(sscanf(data, "%u %199s", &preference, host), 2);
-        wire[1] = (uint8_t) preference;
-        p += 2;
-        for (char *save = NULL, *label = strtok_r(host, ".", &save); label; label = strtok_r(NULL, ".", &save)) {
-            *p++ = (uint8_t) strlen(label);
-            memcpy(p, label, strlen(label));
-            p += strlen(label);
-        }
-        p++;
-    }
-    a->records = realloc(a->records, (a->n_records + 1) * sizeof(*a->records));
-    a->records[a->n_records].size = (size_t) (p - wire);
-    a->records[a->n_records].data = malloc((size_t) (p - wire));
-    memcpy(a->records[a->n_records++].data, wire, (size_t) (p - wire));
-}
-
-static int resolve(ResolveQuery **ret, const char *name, uint16_t type, ResolveDone done, void *done_userdata, void *userdata)
-{
-    static const struct {
-        uint16_t type;
-        const char *prefix;
-    } types[] = {{DNS_TYPE_MX, "mx"}, {DNS_TYPE_A, "a"}, {DNS_TYPE_AAAA, "aaaa"}, {DNS_TYPE_TLSA, "tlsa"}};
-    ResolveAnswer *a = calloc(1, sizeof(*a));
-    World *w = userdata;
-    char key[300] = "";
-
-    for (size_t i = 0; i < ELEMENTSOF(types); i++)
-        if (types[i].type == type)
-            (void) snprintf(key, sizeof(key), "%s:%s", types[i].prefix, name);
-    if (type != DNS_TYPE_AAAA)
-        trace(w, "%s ", key);
-    a->hops = calloc(1, sizeof(*a->hops));
-    a->n_hops = 1;
-    a->hops[0].name = strdup(name);
-    a->canonical = strdup(name);
-    a->reason = strdup("");
-    for (const Name *n = w->names; n->name; n++)
-        if (streq(n->name, key)) {
-            a->state = n->state;
-            a->rcode = n->rcode;
-            if (n->data)
-                set_data(a, n->data);
-        }
-    a->hops[0].state = a->state;
-    assert_true(w->n_questions < ELEMENTSOF(w->questions));
-    w->questions[w->n_questions].done = done;
-    w->questions[w->n_questions].userdata = done_userdata;
-    w->questions[w->n_questions++].answer = a;
-    return 0;
-}
-
-static int attempt(AttemptCall **ret, const struct sockaddr_storage *address, SmtpRequest *request, RunAttemptDone done, void *done_userdata, void *userdata)
-{
-    static const char *const wants[] = {"none", "may", "required", "verify", "dane"};
-    _cleanup_free_ char *text = NULL;
-    World *w = userdata;
-
-    assert_int_equal(sockaddr_to_string((const struct sockaddr *) address, &text), 0);
-    trace(w, "%s/%s/%zu ", text, wants[request->want], request->n_recipients);
-    assert_true((request->want == SMTP_TLS_DANE) == (request->n_tlsa > 0 && request->want != SMTP_TLS_NO));
-    w->end = NULL;
-    for (const End *e = w->ends; e && e->address; e++)
-        if (streq(e->address, text) && e->want == request->want)
-            w->end = e;
-    if (w->end && w->end->code == -1)
-        return -ENETUNREACH;
-    w->attempt_done = done;
-    w->attempt_userdata = done_userdata;
-    w->n_attempted = request->n_recipients;
-    assert_int_equal(request->probe, w->probe);
-    return 0;
-}
-
-static void cancel(AttemptCall *call, void *userdata)
-{
-}
-
-static int ask_sts(StsQuery **ret, const char *domain, StsDone tell, void *done_userdata, void *userdata)
-{
-    World *w = userdata;
-
-    trace(w, "sts:%s ", domain);
-    w->sts_done = tell;
-    w->sts_userdata = done_userdata;
-    *ret = userdata;
-    return 0;
-}
-
-static void sts_cancel(StsQuery *q, void *userdata)
-{
-    World *w = userdata;
-
-    assert_ptr_equal(q, w);
-    w->sts_done = NULL;
-}
-
-static void attempted(const RunAttempt *a, void *userdata)
-{
-    World *w = userdata;
-
-    trace(w, "%s%zu%s ", a->delivered > 0 ? "+" : "-", a->delivered,
-            a->falls_back ? "~" : !a->last ? "" : a->told || a->kind == FAILURE_NONE ? "." : "!");
-}
-
-static void skipped(const char *host, const HostPlan *plan, void *userdata)
-{
-    trace(userdata, "skip:%s/%s ", host, failure_kind_to_string(plan->kind));
-}
-
-static void done(const RunResult *result, void *userdata)
-{
-    World *w = userdata;
-
-    w->finished = true;
-    w->soon = result->soon;
-    w->kind = result->kind;
-    (void) snprintf(w->reason, sizeof(w->reason), "%s", result->reason);
-    (void) snprintf(w->text, sizeof(w->text), "%s", result->recipients[0].text ?: "");
-    for (size_t i = 0; i < result->n_recipients; i++)
-        w->verdicts[i] = result->recipients[i].verdict;
-}
-
-static const RunOps ops = {.resolve = resolve, .attempt = attempt, .cancel = cancel, .attempted = attempted, .done = done};
-static const RunOps ops_with_sts = {
-    .resolve = resolve,
-    .attempt = attempt,
-    .cancel = cancel,
-    .sts = ask_sts,
-    .sts_cancel = sts_cancel,
-    .attempted = attempted,
-    .skipped = skipped,
-    .done = done,
-};
-
-/* The policy lives only as long as the call: the run keeps what it needs. */
-static void tell_sts(World *w)
-{
-    _cleanup_(sts_policy_unrefp) StsPolicy *policy = NULL;
-    const char *reason = NULL;
-    StsDone tell = w->sts_done;
-    StsAnswer answer = {};
-
-    w->sts_done = NULL;
-    if (w->sts && streq(w->sts, "later"))
-        answer = (StsAnswer) {.later = true, .reason = "TXT lookup failed"};
-    else if (w->sts && streq(w->sts, "ours"))
-        answer = (StsAnswer) {.later = true, .own_fault = true, .reason = "no fetching process is ready"};
-    else if (w->sts && streq(w->sts, "unfetched"))
-        answer = (StsAnswer) {.unfetched = true, .reason = "the policy host is away"};
-    else if (w->sts) {
-        assert_int_equal(sts_policy_parse(w->sts, strlen(w->sts), &policy, &reason), 0);
-        answer.policy = policy;
-    }
-    tell(&answer, w->sts_userdata);
-}
-
-static void tell_attempt(World *w)
-{
-    RunAttemptDone tell = w->attempt_done;
-    SmtpReply recipients[3] = {};
-    SmtpResult result = {.recipients = recipients, .tls_reason = ""};
-
-    w->attempt_done = NULL;
-    if (w->end && w->end->code == -2) {
-        tell(NULL, "the delivery process died", w->attempt_userdata);
-        return;
-    }
-    result.stage = w->end ? w->end->stage : SMTP_STAGE_DONE;
-    result.reply.code = w->end ? w->end->code : 250;
-    for (size_t i = 0; i < w->n_attempted; i++)
-        recipients[i].code = w->end ? w->end->recipients[i] : 250;
-    tell(&result, NULL, w->attempt_userdata);
-}
-
-static void walk_with(World *w, const RunOps *with, const char *domain, const DestinationPolicy *policy, MessageTls message_tls,
-        size_t n_recipients)
-{
-    const char *recipients[] = {"a@example.com", "b@example.com", "c@example.com"};
-    const RunRequest request = {
-        .domain = domain,
-        .policy = *policy,
-        .message_tls = message_tls,
-        .helo = "gw.example.org",
-        .sender = w->sender ?: "s@example.org",
-        .recipients = recipients,
-        .n_recipients = n_recipients,
-        .probe = w->probe,
-        .only_host = w->only_host,
-    };
-    _cleanup_(delivery_run_freep) DeliveryRun *r = NULL;
-
-    assert_int_equal(delivery_run_new(&r, &request, with, w), 0);
-    delivery_run_start(r);
-    while (!w->finished)
-        if (w->sts_done && (w->sts_first || w->n_questions == 0))
-            tell_sts(w);
-        else if (w->n_questions > 0) {
-            w->n_questions--;
-            w->questions[w->n_questions].done(w->questions[w->n_questions].answer, w->questions[w->n_questions].userdata);
-        } else {
-            assert_non_null(w->attempt_done);
-            tell_attempt(w);
-        }
-    assert_int_equal(w->n_questions, 0);
-    assert_null(w->attempt_done);
-    assert_null(w->sts_done);
-}
+#include "test-run-world.h"
 
 static void walk(World *w, const char *domain, const DestinationPolicy *policy, size_t n_recipients)
 {
-    walk_with(w, &ops, domain, policy, MESSAGE_TLS_DEFAULT, n_recipients);
+    world_walk(w, &world_ops, domain, policy, MESSAGE_TLS_DEFAULT, n_recipients);
 }
 
 /* ---- the table ---- */
@@ -536,7 +253,7 @@ static void run_sts_rows(unsigned n)
             continue;
         n_run++;
         print_message("row %s\n", sts_rows[row].name);
-        walk_with(&w, &ops_with_sts, sts_rows[row].domain, &sts_rows[row].policy, sts_rows[row].message_tls, 1);
+        world_walk(&w, &world_ops_with_sts, sts_rows[row].domain, &sts_rows[row].policy, sts_rows[row].message_tls, 1);
         assert_string_equal(w.trace, sts_rows[row].trace);
         assert_int_equal(w.verdicts[0], sts_rows[row].verdict);
         assert_int_equal(w.kind, sts_rows[row].kind);
@@ -566,7 +283,7 @@ static void test_policy_given_up(void **state)
             .recipients = &recipient, .n_recipients = 1};
     _cleanup_(delivery_run_freep) DeliveryRun *r = NULL;
 
-    assert_int_equal(delivery_run_new(&r, &request, &ops_with_sts, &w), 0);
+    assert_int_equal(delivery_run_new(&r, &request, &world_ops_with_sts, &w), 0);
     delivery_run_start(r);
     assert_non_null(w.sts_done);
     w.questions[0].done(w.questions[0].answer, w.questions[0].userdata);
@@ -627,7 +344,7 @@ static void test_combined_2_require_tls(void **state)
         const DestinationPolicy policy = DEFAULT;
 
         print_message("row %s\n", require_tls_rows[i].name);
-        walk_with(&w, &ops, "example.com", &policy, MESSAGE_TLS_REQUIRED, 1);
+        world_walk(&w, &world_ops, "example.com", &policy, MESSAGE_TLS_REQUIRED, 1);
         assert_int_equal(w.verdicts[0], require_tls_rows[i].verdict);
         assert_null(strstr(w.trace, "/none/"));
         assert_null(strstr(w.trace, "/may/"));
@@ -648,7 +365,7 @@ static void test_combined_2_require_tls_and_a_policy_not_fetched(void **state)
         World w = {.names = plain, .sts = answers[i].sts};
         const DestinationPolicy policy = STS_DEFAULT;
 
-        walk_with(&w, &ops_with_sts, "example.com", &policy, MESSAGE_TLS_REQUIRED, 1);
+        world_walk(&w, &world_ops_with_sts, "example.com", &policy, MESSAGE_TLS_REQUIRED, 1);
         assert_int_equal(w.verdicts[0], answers[i].verdict);
     }
 }
@@ -663,7 +380,7 @@ static void test_domain_too_long_for_a_policy(void **state)
     for (size_t i = 0; i < sizeof(domain) - 1; i++)
         domain[i] = i % 50 == 49 ? '.' : 'a';
     domain[sizeof(domain) - 1] = '\0';
-    walk_with(&w, &ops_with_sts, domain, &policy, MESSAGE_TLS_DEFAULT, 1);
+    world_walk(&w, &world_ops_with_sts, domain, &policy, MESSAGE_TLS_DEFAULT, 1);
     assert_memory_equal(w.trace, "mx:aaa", strlen("mx:aaa"));
 }
 
@@ -674,22 +391,22 @@ static void traced(const RunTrace *t, void *userdata)
 
     switch (t->step) {
     case RUN_STEP_STS:
-        trace(w, "[sts %s] ", t->sts->policy ? sts_mode_to_string(t->sts->policy->mode) : "none");
+        world_trace(w, "[sts %s] ", t->sts->policy ? sts_mode_to_string(t->sts->policy->mode) : "none");
         return;
     case RUN_STEP_MX:
-        trace(w, "[mx %zu %s] ", t->mx->n_hosts, t->mx_answer ? dnssec_state_to_string(t->mx_answer->state) : "given");
+        world_trace(w, "[mx %zu %s] ", t->mx->n_hosts, t->mx_answer ? dnssec_state_to_string(t->mx_answer->state) : "given");
         return;
     case RUN_STEP_HOST:
-        trace(w, "[host %s %s%s] ", t->mx->hosts[t->host].name, t->plan->wanted, t->plan->skip ? " skip" : t->tlsa ? " tlsa" : "");
+        world_trace(w, "[host %s %s%s] ", t->mx->hosts[t->host].name, t->plan->wanted, t->plan->skip ? " skip" : t->tlsa ? " tlsa" : "");
         return;
     case RUN_STEP_CONNECT:
-        trace(w, "[connect %s] ", t->peer);
+        world_trace(w, "[connect %s] ", t->peer);
         return;
     case RUN_STEP_FAILED:
-        trace(w, "[failed %s: %s] ", t->peer, t->reason);
+        world_trace(w, "[failed %s: %s] ", t->peer, t->reason);
         return;
     case RUN_STEP_ATTEMPT:
-        trace(w, "[%s %s] ", t->attempt->delivered > 0 ? "good" : "bad", failure_kind_to_string(t->attempt->kind));
+        world_trace(w, "[%s %s] ", t->attempt->delivered > 0 ? "good" : "bad", failure_kind_to_string(t->attempt->kind));
         return;
     }
 }
@@ -743,7 +460,7 @@ static void test_probes(void **state)
                 "[mx 1 given] [host 192.0.2.7 may] [connect 192.0.2.7[192.0.2.7]:25] 192.0.2.7/may/1 [good none] ", VERDICT_DELIVERED,
                 FAILURE_NONE, "250", ""},
     };
-    RunOps probe_ops = ops_with_sts;
+    RunOps probe_ops = world_ops_with_sts;
 
     probe_ops.attempted = NULL;
     probe_ops.traced = traced;
@@ -751,7 +468,7 @@ static void test_probes(void **state)
         World w = {.names = cases[i].names, .ends = cases[i].ends, .sts = cases[i].sts, .probe = true, .only_host = cases[i].only_host};
 
         print_message("%s\n", cases[i].name);
-        walk_with(&w, &probe_ops, "example.com", &cases[i].policy, MESSAGE_TLS_DEFAULT, 1);
+        world_walk(&w, &probe_ops, "example.com", &cases[i].policy, MESSAGE_TLS_DEFAULT, 1);
         assert_string_equal(w.trace, cases[i].trace);
         assert_int_equal(w.verdicts[0], cases[i].verdict);
         assert_int_equal(w.kind, cases[i].kind);
