@@ -9,262 +9,19 @@
 
 #include <cmocka.h>
 #include <openssl/sha.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "smtp-client.h"
-#include "stream.h"
-#include "test-certificate.h"
-
-#define PATIENCE_USEC (20 * USEC_PER_SEC)
-#define HOST "mx.example.com"
-
-typedef enum Action {
-    GO_ON,
-    START_TLS,
-    READ_MESSAGE, /* up to the final dot, which is the next line of the script */
-    CLOSE,
-} Action;
-
-/* The server waits for a line that starts with expect ("" at once, at the start) and says reply. NULL-ended by expect. */
-typedef struct Line {
-    const char *expect, *reply;
-    Action action;
-} Line;
-
-typedef struct Fixture {
-    sd_event *event;
-    SSL_CTX *server_ctx, *client_ctx;
-    TestCertificate *certificate;
-
-    Stream *server;
-    const Line *script; /* the next line */
-    bool reading_message, closed;
-    char *message; /* as received: dots stuffed, with the final dot */
-    size_t message_size, message_allocated;
-    char commands[16384]; /* all of them */
-
-    SmtpClient *client;
-    int message_fd;
-    bool done;
-    bool free_in_done;
-    SmtpStage stage;
-    SmtpReply reply;
-    SmtpReply recipients[4];
-    SmtpResult result;
-    char tls_reason[256], version[16];
-    SmtpProbe probe;
-} Fixture;
-
-/* ---- the server ---- */
-
-static void server_answer(Fixture *f)
-{
-    const Line *l = f->script++;
-
-    assert_int_equal(stream_write(f->server, l->reply, strlen(l->reply)), 0);
-    switch (l->action) {
-    case GO_ON:
-        break;
-    case START_TLS:
-        assert_int_equal(stream_start_tls(f->server, SSL_new(f->server_ctx), true), 0);
-        break;
-    case READ_MESSAGE:
-        f->reading_message = true;
-        break;
-    case CLOSE:
-        stream_finish(TAKE_PTR(f->server));
-        break;
-    }
-}
-
-static void server_take_message(Fixture *f, const char *data, size_t n)
-{
-    if (f->message_size + n > f->message_allocated) {
-        f->message_allocated = 2 * (f->message_size + n);
-        f->message = realloc(f->message, f->message_allocated);
-        assert_non_null(f->message);
-    }
-    memcpy(f->message + f->message_size, data, n);
-    f->message_size += n;
-}
-
-static void server_take_line(Fixture *f, const char *line, size_t n)
-{
-    if (f->reading_message) {
-        server_take_message(f, line, n);
-        if (n != 3 || memcmp(line, ".\r\n", 3) != 0)
-            return;
-        f->reading_message = false;
-    } else
-        (void) strncat(f->commands, line, MIN(n, sizeof(f->commands) - strlen(f->commands) - 1));
-    if (!f->script->expect)
-        return;
-    if (strncmp(line, f->script->expect, strlen(f->script->expect)) != 0)
-        fail_msg("server wants \"%s\", got \"%.*s\"", f->script->expect, (int) n, line);
-    server_answer(f);
-}
-
-static void on_server(Stream *s, StreamEvent event, int error, void *userdata)
-{
-    Fixture *f = userdata;
-    const char *data;
-    ssize_t n;
-
-    if (event == STREAM_READABLE)
-        while (f->server && (n = stream_find_line(s, STREAM_INPUT_MAX)) > 0) {
-            _cleanup_free_ char *line = NULL;
-
-            (void) stream_peek(s, &data);
-            line = strndup(data, (size_t) n);
-            stream_consume(s, (size_t) n);
-            server_take_line(f, line, (size_t) n);
-        }
-    if (event == STREAM_CLOSED)
-        f->closed = true;
-}
-
-/* ---- the client ---- */
-
-static void on_done(SmtpClient *c, const SmtpResult *result, void *userdata)
-{
-    Fixture *f = userdata;
-
-    assert_false(f->done);
-    f->done = true;
-    f->result = *result;
-    f->reply = result->reply;
-    for (size_t i = 0; i < ELEMENTSOF(f->recipients); i++)
-        f->recipients[i] = result->recipients[i];
-    (void) snprintf(f->tls_reason, sizeof(f->tls_reason), "%s", result->tls_reason);
-    (void) snprintf(f->version, sizeof(f->version), "%s", result->tls.version);
-    if (result->probe)
-        f->probe = *result->probe;
-    if (f->free_in_done)
-        f->client = smtp_client_free(f->client);
-}
-
-static int setup(void **state)
-{
-    Fixture *f = calloc(1, sizeof(*f));
-
-    assert_non_null(f);
-    (void) signal(SIGPIPE, SIG_IGN);
-    f->message_fd = -EBADF;
-    f->free_in_done = true;
-    assert_true(sd_event_new(&f->event) >= 0);
-    assert_int_equal(tls_client_context_new(&f->client_ctx, NULL), 0);
-    assert_int_equal(tls_server_context_new(&f->server_ctx, NULL), 0);
-    f->certificate = test_certificate_new(&(TestCertificateSpec){.cn = HOST, .san = "DNS:" HOST}, NULL);
-    test_certificate_use(f->server_ctx, f->certificate, NULL);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = *state;
-
-    smtp_client_free(f->client);
-    stream_free(f->server);
-    /* A stream that still finishes in the background goes with the loop. */
-    assert_int_equal(sd_event_exit(f->event, 0), 0);
-    assert_true(sd_event_loop(f->event) >= 0);
-    close_fdp(&f->message_fd);
-    test_certificate_free(f->certificate);
-    SSL_CTX_free(f->server_ctx);
-    SSL_CTX_free(f->client_ctx);
-    assert_null(sd_event_unref(f->event));
-    free(f->message);
-    free(f);
-    return 0;
-}
-
-static void store(Fixture *f, const char *message, size_t size)
-{
-    f->message_fd = memfd_create("message", MFD_CLOEXEC);
-    assert_int_equal(write(f->message_fd, "JUNK", 4), 4);
-    while (size > 0) {
-        ssize_t n = write(f->message_fd, message, size);
-
-        assert_true(n > 0);
-        message += n;
-        size -= (size_t) n;
-    }
-    /* What stands behind the message, its envelope, is not to be sent. */
-    assert_int_equal(write(f->message_fd, "\r\nENVELOPE\r\n", 12), 12);
-}
-
-static const char *const four[] = {"a@example.com", "b@example.com", "c@example.com", "d@example.com"};
-
-static SmtpRequest request(Fixture *f)
-{
-    return (SmtpRequest){
-        .helo = "gw.example.org",
-        .server_name = HOST,
-        .want = SMTP_TLS_IF_OFFERED,
-        .tls = f->client_ctx,
-        .sender = "alice@example.org",
-        .recipients = four,
-        .n_recipients = 4,
-        .message_offset = 4,
-        .message_size = 12,
-    };
-}
-
-#define MESSAGE "Hi\r\n\r\n.dot\r\n"
-
-/* Runs until the client is done and the server has seen the end. */
-static void run(Fixture *f, const Line *script, SmtpRequest *q)
-{
-    int fds[2];
-
-    if (f->message_fd < 0) {
-        store(f, MESSAGE, strlen(MESSAGE));
-        q->message_size = strlen(MESSAGE);
-    }
-    q->message_fd = f->message_fd;
-    f->script = script;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    assert_int_equal(stream_new(&f->server, f->event, fds[0], on_server, f), 0);
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], q, on_done, f), 0);
-    if (streq(script->expect, ""))
-        server_answer(f);
-    while (!f->done || (f->server && !f->closed))
-        assert_int_not_equal(sd_event_run(f->event, PATIENCE_USEC), 0);
-}
-
-#define EHLO(...) {"EHLO gw.example.org\r\n", "250-" HOST " hello\r\n" __VA_ARGS__ "250 HELP\r\n"}
-#define GREET {"", "220 " HOST " ESMTP\r\n"}
-#define TLS {"STARTTLS\r\n", "220 go\r\n", START_TLS}
-#define QUIT {"QUIT\r\n", "221 bye\r\n", CLOSE}
-#define RCPT {"RCPT TO:<", "250 OK\r\n"}
-#define REST \
-    {"MAIL FROM:<alice@example.org>", "250 OK\r\n"}, RCPT, RCPT, RCPT, RCPT, {"DATA\r\n", "354 go\r\n", READ_MESSAGE}, \
-    {".\r\n", "250 2.0.0 queued as 1\r\n"}, QUIT
-#define END {NULL, NULL}
-
-static void expect_result(Fixture *f, SmtpStage stage, int code, const char *text)
-{
-    if (f->result.stage != stage || f->reply.code != code || strncmp(f->reply.text, text, strlen(text)) != 0)
-        fail_msg("%s: %d %s (%s)", smtp_stage_to_string(f->result.stage), f->reply.code, f->reply.text, f->tls_reason);
-    if (stage != SMTP_STAGE_DONE)
-        for (size_t i = 0; i < ELEMENTSOF(f->recipients); i++)
-            assert_int_not_equal(f->recipients[i].code / 100, 2);
-    /* Nothing that looks like a whole message without having been one. */
-    if (stage < SMTP_STAGE_FINAL)
-        assert_true(f->message_size < 3 || memcmp(f->message + f->message_size - 3, ".\r\n", 3) != 0);
-}
+#include "test-smtp-client-fixture.h"
 
 static void test_clear(void **state)
 {
     static const Line script[] = {GREET, EHLO(""), REST, END};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "2.0.0 queued as 1");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "2.0.0 queued as 1");
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(f->recipients[i].code, 250);
     assert_false(f->result.tls_offered);
@@ -278,10 +35,10 @@ static void test_client_kept_after_done(void **state)
 {
     static const Line script[] = {GREET, EHLO(""), REST, END};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
     f->free_in_done = false;
-    run(f, script, &q);
+    fixture_run(f, script, &q);
     assert_non_null(f->client);
 }
 
@@ -293,12 +50,12 @@ static void test_extensions(void **state)
         {"DATA\r\n", "354 go\r\n", READ_MESSAGE}, {".\r\n", "250 OK\r\n"}, QUIT, END,
     };
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
     q.sender = "";
     q.body_8bit = q.smtputf8 = true;
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "OK");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "OK");
 }
 
 static void test_local_refusals(void **state)
@@ -320,15 +77,15 @@ static void test_local_refusals(void **state)
         Fixture *f;
         void *p;
 
-        assert_int_equal(setup(&p), 0);
+        assert_int_equal(fixture_setup(&p), 0);
         f = p;
-        q = request(f);
+        q = fixture_request(f);
         q.body_8bit = table[i].body_8bit;
         q.smtputf8 = table[i].smtputf8;
-        run(f, table[i].script, &q);
-        expect_result(f, SMTP_STAGE_MAIL, table[i].code, table[i].text);
+        fixture_run(f, table[i].script, &q);
+        fixture_expect(f, SMTP_STAGE_MAIL, table[i].code, table[i].text);
         assert_int_equal(f->recipients[3].code, table[i].code);
-        assert_int_equal(teardown(&p), 0);
+        assert_int_equal(fixture_teardown(&p), 0);
     }
 }
 
@@ -337,7 +94,7 @@ static void test_large_message(void **state)
     static const Line script[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO(""), REST, END};
     static char message[3000000];
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
     size_t n = 0, at = 0;
 
     /* Lines of all lengths, most with dots in front, so that blocks end everywhere. */
@@ -348,10 +105,10 @@ static void test_large_message(void **state)
         memcpy(message + n + length, "\r\n", 2);
         n += length + 2;
     }
-    store(f, message, n);
+    fixture_store(f, message, n);
     q.message_size = n;
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "");
     assert_true(f->result.tls_used);
     /* Unstuffed it is the same, byte for byte. */
     for (size_t i = 0; i < f->message_size - 3; i++) {
@@ -369,11 +126,11 @@ static void test_final_dot_gets_a_line(void **state)
 {
     static const Line script[] = {GREET, EHLO(""), REST, END};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
-    store(f, "no end", 6);
+    fixture_store(f, "no end", 6);
     q.message_size = 6;
-    run(f, script, &q);
+    fixture_run(f, script, &q);
     assert_int_equal(f->message_size, 11);
     assert_memory_equal(f->message, "no end\r\n.\r\n", 11);
 }
@@ -385,22 +142,22 @@ static void test_truncated_file(void **state)
         GREET, EHLO(""), {"MAIL", "250 OK\r\n"}, RCPT, RCPT, RCPT, RCPT, {"DATA\r\n", "354 go\r\n", READ_MESSAGE}, END,
     };
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
-    store(f, MESSAGE, strlen(MESSAGE));
+    fixture_store(f, MESSAGE, strlen(MESSAGE));
     q.message_size = 100000;
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DATA, 0, "the message cannot be read");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DATA, 0, "the message cannot be read");
 }
 
 static void test_helo(void **state)
 {
     static const Line script[] = {GREET, {"EHLO", "502 what?\r\n"}, {"HELO gw.example.org\r\n", "250 hi\r\n"}, REST, END};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "");
 }
 
 static void test_recipients_apart(void **state)
@@ -411,10 +168,10 @@ static void test_recipients_apart(void **state)
         {"DATA\r\n", "354 go\r\n", READ_MESSAGE}, {".\r\n", "250 taken\r\n"}, QUIT, END,
     };
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "taken");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "taken");
     assert_int_equal(f->recipients[0].code, 250);
     assert_int_equal(f->recipients[1].code, 550);
     assert_string_equal(f->recipients[1].text, "5.1.1 nobody");
@@ -472,22 +229,22 @@ static void test_refusals(void **state)
         Fixture *f;
         void *p;
 
-        assert_int_equal(setup(&p), 0);
+        assert_int_equal(fixture_setup(&p), 0);
         f = p;
-        q = request(f);
+        q = fixture_request(f);
         q.want = table[i].want;
         q.dane_base = HOST;
         q.tlsa = &tlsa;
         q.n_tlsa = 1;
-        run(f, table[i].script, &q);
+        fixture_run(f, table[i].script, &q);
         if (f->result.stage != table[i].stage)
             print_error("case %zu\n", i);
-        expect_result(f, table[i].stage, table[i].code, table[i].text);
+        fixture_expect(f, table[i].stage, table[i].code, table[i].text);
         assert_int_equal(f->recipients[0].code, table[i].recipient_code);
         /* Never cleartext where TLS or more was wanted. */
         if (table[i].want >= SMTP_TLS_REQUIRED)
             assert_null(strstr(f->commands, "MAIL"));
-        assert_int_equal(teardown(&p), 0);
+        assert_int_equal(fixture_teardown(&p), 0);
     }
 }
 
@@ -495,7 +252,7 @@ static void test_dane(void **state)
 {
     static const Line script[] = {GREET, EHLO("250-STARTTLS\r\n"), TLS, EHLO(""), REST, END};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
     uint8_t digest[SHA256_DIGEST_LENGTH];
     TlsaRecord tlsa = {3, 1, 1, digest, sizeof(digest)};
     unsigned char *der = NULL;
@@ -509,8 +266,8 @@ static void test_dane(void **state)
     q.dane_base = HOST;
     q.tlsa = &tlsa;
     q.n_tlsa = 1;
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "");
     assert_true(f->result.tls_used && f->result.tls_offered);
     assert_int_equal(f->result.verify, TLS_VERIFY_DANE);
     assert_string_equal(f->version, "TLSv1.3");
@@ -551,21 +308,21 @@ static void test_probe(void **state)
         void *p;
         int size;
 
-        assert_int_equal(setup(&p), 0);
+        assert_int_equal(fixture_setup(&p), 0);
         f = p;
         size = i2d_X509(f->certificate->x509, &der);
         assert_true(size > 0);
         (void) SHA256(der, (size_t) size, digest);
         OPENSSL_free(der);
-        q = request(f);
+        q = fixture_request(f);
         q.probe = true;
-        q.recipients = four;
+        q.recipients = fixture_recipients;
         q.want = rows[i].want;
         q.dane_base = HOST;
         q.tlsa = tlsa;
         q.n_tlsa = rows[i].n_tlsa;
-        run(f, rows[i].script, &q);
-        expect_result(f, rows[i].stage, rows[i].stage == SMTP_STAGE_DONE ? 250 : 0, "");
+        fixture_run(f, rows[i].script, &q);
+        fixture_expect(f, rows[i].stage, rows[i].stage == SMTP_STAGE_DONE ? 250 : 0, "");
         assert_int_equal(f->recipients[3].code, rows[i].stage == SMTP_STAGE_DONE ? 250 : 0);
         assert_null(strstr(f->commands, "MAIL"));
         assert_int_equal(f->probe.greeting.code, 220);
@@ -583,7 +340,7 @@ static void test_probe(void **state)
             assert_int_equal(strlen(f->probe.peer.key_fingerprint), 64);
             assert_true(f->probe.peer.not_before_usec > 0 && f->probe.peer.not_before_usec < f->probe.peer.not_after_usec);
         }
-        assert_int_equal(teardown(&p), 0);
+        assert_int_equal(fixture_teardown(&p), 0);
     }
 }
 
@@ -622,22 +379,22 @@ static void test_authorities(void **state)
         Fixture *f;
         void *p;
 
-        assert_int_equal(setup(&p), 0);
+        assert_int_equal(fixture_setup(&p), 0);
         f = p;
         if (rows[i].enabled)
             assert_int_equal(X509_STORE_add_cert(authorities, f->certificate->x509), 1);
-        q = request(f);
+        q = fixture_request(f);
         q.want = rows[i].want;
         q.authorities = authorities;
         q.sts_name = rows[i].sts_name;
         q.reference = (TlsReference) {.names = names, .insecure_name = rows[i].insecure_name};
-        run(f, rows[i].stage == SMTP_STAGE_DONE ? delivered : refused, &q);
+        fixture_run(f, rows[i].stage == SMTP_STAGE_DONE ? delivered : refused, &q);
         assert_int_equal(f->result.stage, rows[i].stage);
         assert_int_equal(f->result.verify, rows[i].verify);
         assert_int_equal(f->result.sts, rows[i].sts);
         assert_int_equal(rows[i].stage == SMTP_STAGE_VERIFY, *f->tls_reason != '\0');
         assert_int_equal(rows[i].stage == SMTP_STAGE_DONE, strstr(f->commands, "MAIL") != NULL);
-        assert_int_equal(teardown(&p), 0);
+        assert_int_equal(fixture_teardown(&p), 0);
         X509_STORE_free(authorities);
     }
 }
@@ -670,22 +427,22 @@ static void test_require_tls(void **state)
         Fixture *f;
         void *p;
 
-        assert_int_equal(setup(&p), 0);
+        assert_int_equal(fixture_setup(&p), 0);
         f = p;
         assert_int_equal(X509_STORE_add_cert(authorities, f->certificate->x509), 1);
-        q = request(f);
+        q = fixture_request(f);
         q.want = SMTP_TLS_VERIFY;
         q.authorities = authorities;
         q.reference = (TlsReference) {.names = names};
         q.require_tls = true;
         q.sender = rows[i].sender;
-        run(f, rows[i].script, &q);
+        fixture_run(f, rows[i].script, &q);
         assert_int_equal(f->result.stage, rows[i].stage);
         mail = strstr(f->commands, "MAIL");
         assert_int_equal(mail != NULL, rows[i].mail != NULL);
         if (mail && strncmp(mail, rows[i].mail, strlen(rows[i].mail)) != 0)
             fail_msg("row %zu: %s", i, mail);
-        assert_int_equal(teardown(&p), 0);
+        assert_int_equal(fixture_teardown(&p), 0);
         X509_STORE_free(authorities);
     }
 }
@@ -697,10 +454,10 @@ static void test_offers_in_the_clear_are_forgotten(void **state)
         GREET, EHLO("250-STARTTLS\r\n250-SIZE 1\r\n250-PIPELINING\r\n"), TLS, EHLO(""), REST, END,
     };
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "");
     assert_null(strstr(f->commands, "SIZE="));
 }
 
@@ -711,7 +468,7 @@ static void test_many_recipients(void **state)
     static const Line tail[] = {{"DATA\r\n", "354 go\r\n", READ_MESSAGE}, {".\r\n", "250 OK\r\n"}, QUIT, END};
     static const char *recipients[SMTP_CLIENT_RECIPIENTS_MAX];
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
     for (size_t i = 0; i < ELEMENTSOF(recipients); i++) {
         recipients[i] = "somebody.with.a.long.name@a.long.domain.name.of.somebody.example.com";
@@ -720,48 +477,48 @@ static void test_many_recipients(void **state)
     memcpy(&script[3 + ELEMENTSOF(recipients)], tail, sizeof(tail));
     q.recipients = recipients;
     q.n_recipients = ELEMENTSOF(recipients);
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_DONE, 250, "");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_DONE, 250, "");
 }
 
 static void test_timeout_of_the_attempt(void **state)
 {
     static const Line script[] = {GREET, EHLO(""), {"MAIL", ""}, END};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
     q.timeout_usec = 300 * USEC_PER_MSEC;
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_MAIL, 0, "timed out");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_MAIL, 0, "timed out");
 }
 
 static void test_bad_requests(void **state)
 {
     static const char *const injected[] = {"a@example.com>\r\nRCPT TO:<x@example.com"};
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
     int fds[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     q.recipients = injected;
     q.n_recipients = 1;
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
-    q = request(f);
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, fixture_done, f), -EINVAL);
+    q = fixture_request(f);
     q.sender = "a\n@b";
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
-    q = request(f);
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, fixture_done, f), -EINVAL);
+    q = fixture_request(f);
     q.n_recipients = 0;
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
-    q = request(f);
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, fixture_done, f), -EINVAL);
+    q = fixture_request(f);
     q.want = SMTP_TLS_DANE;
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
-    q = request(f);
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, fixture_done, f), -EINVAL);
+    q = fixture_request(f);
     q.require_tls = true;
     q.want = SMTP_TLS_REQUIRED;
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
-    q = request(f);
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, fixture_done, f), -EINVAL);
+    q = fixture_request(f);
     q.tls = NULL;
-    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, on_done, f), -EINVAL);
+    assert_int_equal(smtp_client_new(&f->client, f->event, fds[1], &q, fixture_done, f), -EINVAL);
     close_fdp(&fds[0]);
     close_fdp(&fds[1]);
 }
@@ -774,7 +531,7 @@ static void test_answers_ahead(void **state)
     const Line script[] = {GREET, EHLO("250-PIPELINING\r\n"), {"MAIL FROM:<", replies}, END};
     const char *recipients[N];
     Fixture *f = *state;
-    SmtpRequest q = request(f);
+    SmtpRequest q = fixture_request(f);
 
     for (size_t i = 0; i < N; i++)
         recipients[i] = "somebody.with.a.rather.long.name@a.rather.long.domain.example.com";
@@ -782,11 +539,11 @@ static void test_answers_ahead(void **state)
         strcat(replies, "250 OK\r\n");
     q.recipients = recipients;
     q.n_recipients = N;
-    run(f, script, &q);
-    expect_result(f, SMTP_STAGE_RCPT, 0, "the server answers what it was not asked");
+    fixture_run(f, script, &q);
+    fixture_expect(f, SMTP_STAGE_RCPT, 0, "the server answers what it was not asked");
 }
 
-#define client_test(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define client_test(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
 {
