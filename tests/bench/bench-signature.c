@@ -234,22 +234,5 @@ static int run(const char *program, bool *ret_within)
 
 int main(int argc, char *argv[])
 {
-    bool within = false;
-    int r;
-
-    if (argc != 2) {
-        fprintf(stderr, "Usage: %s PROGRAM-OF-CERTD\n", argv[0]);
-        return EXIT_FAILURE;
-    }
-    r = certd_process_prepare();
-    if (r >= 0)
-        r = measure_undisturbed();
-    if (r < 0) {
-        printf("It has to be root, for a mount namespace and a processor of its own: %s\n", strerror(-r));
-        return BENCH_SKIPPED;
-    }
-    r = run(argv[1], &within);
-    if (r < 0)
-        fprintf(stderr, "It does not run: %s\n", strerror(-r));
-    return r < 0 || !within ? EXIT_FAILURE : EXIT_SUCCESS;
+    return certd_benchmark_main(argc, argv, run);
 }

@@ -4,6 +4,7 @@
 /* The real postern-certd, as systemd would start it, with a key store and a socket in a directory of its own; this process is
  * smtpd to it. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cleanup.h"
@@ -30,3 +31,7 @@ int certd_process_key_hash(CertdProcess *p, uint8_t ret_sha256[32]);
 
 /* Processor time it has used. */
 uint64_t certd_process_cpu_nsec(const CertdProcess *p);
+
+/* main() of a benchmark. measure measures and prints: *ret_within says whether every limit was kept. What was not is measured once more,
+ * since a machine that has other work to do has bad moments; what has become slower is so both times. */
+int certd_benchmark_main(int argc, char *argv[], int (*measure)(const char *program, bool *ret_within));

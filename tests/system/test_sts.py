@@ -251,7 +251,7 @@ def test_sts_3_4_20_21_which_domain_is_asked_and_what_counts_as_an_answer(lab, g
     assert policies.count(twice.name) == policies.count(child.name) == 0
 
 
-def test_sts_22_23_beside_tlsa_records(lab, gate, dns, policies, domain):
+def test_sts_22_23_combined_3_beside_tlsa_records(lab, gate, dns, policies, domain):
     # Given hosts that their policies name, with TLSA records that do not match, and that say nothing of use
     wrong, useless = domain("tlsa-wrong"), domain("tlsa-useless")
     both = domain("tlsa-both", certificate=lab.authority.issue("x.lab"))
