@@ -5,8 +5,7 @@
 
 #include "anchor-file.h"
 
-#include <netinet/in.h>
-#include <resolv.h>
+#include <openssl/evp.h>
 
 #include "dns-name.h"
 #include "dnsd-conf.h"
@@ -46,8 +45,8 @@ bool anchor_key_trusted(const AnchorKey *k)
 /* The sum over the key's data, from its base64 text in words up to the end. */
 static int key_tag(unsigned flags, unsigned protocol, unsigned algorithm, char *save, unsigned *ret)
 {
-    uint8_t key[4 + 4096] = {(uint8_t) (flags >> 8), (uint8_t) flags, (uint8_t) protocol, (uint8_t) algorithm};
     char text[6000];
+    uint8_t key[4 + sizeof(text) / 4 * 3] = {(uint8_t) (flags >> 8), (uint8_t) flags, (uint8_t) protocol, (uint8_t) algorithm};
     uint32_t sum = 0;
     size_t n = 0;
     int size;
@@ -58,7 +57,8 @@ static int key_tag(unsigned flags, unsigned protocol, unsigned algorithm, char *
         n += strlen(strcpy(text + n, word));
     }
     text[n] = '\0';
-    size = b64_pton(text, key + 4, sizeof(key) - 4);
+    /* What is padding comes out as zeros, which add nothing. */
+    size = EVP_DecodeBlock(key + 4, (const uint8_t *) text, (int) n);
     if (size <= 0)
         return -EBADMSG;
     for (size_t i = 0; i < 4 + (size_t) size; i++)
