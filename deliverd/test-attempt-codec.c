@@ -8,44 +8,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <sys/socket.h>
 
 #include "attempt-codec.h"
-#include "bus-direct.h"
 #include "probe-codec.h"
+#include "test-carrier.h"
 #include "worker.h"
-
-static sd_event *event;
-static sd_bus *bus;
-static int other = -EBADF;
-
-static int setup(void **state)
-{
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    other = fds[1];
-    assert_true(sd_event_new(&event) >= 0);
-    assert_true(bus_direct_new(&bus, event, fds[0], true, "test") >= 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    sd_bus_close_unref(bus);
-    sd_event_unref(event);
-    close_fdp(&other);
-    return 0;
-}
-
-/* A message to be filled; any kind will do as a carrier. */
-static sd_bus_message *carrier(void)
-{
-    sd_bus_message *m = NULL;
-
-    assert_true(sd_bus_message_new_method_call(bus, &m, NULL, WORKER_PATH, ATTEMPT_INTERFACE, "Test") >= 0);
-    return m;
-}
 
 static int read_result(sd_bus_message *m, AttemptResult **ret)
 {
@@ -61,7 +28,7 @@ static int read_result(sd_bus_message *m, AttemptResult **ret)
 /* Stage and reply of the transaction and of two recipients. */
 static sd_bus_message *result(uint32_t stage, int code, int first, int second)
 {
-    sd_bus_message *m = carrier();
+    sd_bus_message *m = carrier_new(ATTEMPT_INTERFACE);
 
     assert_true(sd_bus_message_append(m, "a{sv}", 3, "Stage", "u", stage, "Reply", "(is)", code, "text", "Recipients", "a(is)", 2, first,
             "a", second, "b") >= 0);
@@ -106,7 +73,7 @@ static void test_malformed(void **state)
     memset(text, 'x', ATTEMPT_STRING_MAX + 1);
     text[ATTEMPT_STRING_MAX + 1] = 0;
     for (size_t i = 0; i < ELEMENTSOF(carriers); i++)
-        carriers[i] = carrier();
+        carriers[i] = carrier_new(ATTEMPT_INTERFACE);
     /* No dictionary at all; a value of another type. */
     assert_true(sd_bus_message_append(carriers[n++], "s", "what?") >= 0);
     assert_true(sd_bus_message_append(carriers[n++], "a{sv}", 1, "Stage", "s", "done") >= 0);
@@ -135,12 +102,12 @@ static void test_verified_needs_tls(void **state)
 {
     for (int used = 0; used <= 1; used++) {
         _cleanup_(attempt_result_freep) AttemptResult *r = NULL;
-        sd_bus_message *m = carrier();
+        sd_bus_message *m = carrier_new(ATTEMPT_INTERFACE);
 
         assert_true(sd_bus_message_append(m, "a{sv}", 3, "TlsVerify", "u", TLS_VERIFY_DANE, "TlsUsed", "b", used, "Future", "a{ss}", 1, "a", "b") >= 0);
         assert_int_equal(read_result(m, &r), used ? 0 : -EBADMSG);
         r = attempt_result_free(r);
-        m = carrier();
+        m = carrier_new(ATTEMPT_INTERFACE);
         assert_true(sd_bus_message_append(m, "a{sv}", 2, "StsVerify", "u", TLS_VERIFY_PKIX, "TlsUsed", "b", used) >= 0);
         assert_int_equal(read_result(m, &r), used ? 0 : -EBADMSG);
     }
@@ -148,7 +115,7 @@ static void test_verified_needs_tls(void **state)
 
 static int read_probe(const SmtpProbe *probe, unsigned times, AttemptResult **ret)
 {
-    sd_bus_message *m = carrier();
+    sd_bus_message *m = carrier_new(ATTEMPT_INTERFACE);
 
     assert_true(sd_bus_message_open_container(m, 'a', "{sv}") >= 0);
     while (times-- > 0)
@@ -214,14 +181,11 @@ static void test_request(void **state)
     sd_bus_slot *slot = NULL;
     sd_bus *worker = NULL;
 
-    assert_true(bus_direct_new(&worker, event, other, false, "worker") >= 0);
-    other = -EBADF;
+    worker = carrier_connect();
     assert_true(sd_bus_add_filter(worker, NULL, on_call, &got) >= 0);
-    while (sd_bus_is_ready(bus) <= 0 || sd_bus_is_ready(worker) <= 0)
-        assert_true(sd_event_run(event, UINT64_MAX) >= 0);
-    assert_true(attempt_call(bus, &slot, &request, STDIN_FILENO, STDOUT_FILENO, on_call, NULL) >= 0);
+    assert_true(attempt_call(carrier_bus(), &slot, &request, STDIN_FILENO, STDOUT_FILENO, on_call, NULL) >= 0);
     while (!got)
-        assert_true(sd_event_run(event, UINT64_MAX) >= 0);
+        assert_true(sd_event_run(sd_bus_get_event(worker), UINT64_MAX) >= 0);
     assert_string_equal(got->request.server_name, "mx.example.com");
     assert_string_equal(got->request.sts_name, "mx2.example.com");
     assert_int_equal(got->request.want, SMTP_TLS_VERIFY);
@@ -245,11 +209,11 @@ static void test_request(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_results, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_verified_needs_tls, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_request, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_results, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_malformed, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_verified_needs_tls, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_probe, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_request, carrier_setup, carrier_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,44 +8,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <sys/socket.h>
 
-#include "bus-direct.h"
 #include "bus-error.h"
 #include "sts-codec.h"
+#include "test-carrier.h"
 #include "worker.h"
-
-static sd_event *event;
-static sd_bus *bus;
-static int other = -EBADF;
-
-static int setup(void **state)
-{
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    other = fds[1];
-    assert_true(sd_event_new(&event) >= 0);
-    assert_true(bus_direct_new(&bus, event, fds[0], true, "test") >= 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    sd_bus_close_unref(bus);
-    sd_event_unref(event);
-    close_fdp(&other);
-    return 0;
-}
-
-/* A message to be filled; any kind will do as a carrier. */
-static sd_bus_message *carrier(void)
-{
-    sd_bus_message *m = NULL;
-
-    assert_true(sd_bus_message_new_method_call(bus, &m, NULL, WORKER_PATH, FETCHER_INTERFACE, "Test") >= 0);
-    return m;
-}
 
 static int read_back(sd_bus_message *m, StsPolicy **ret, char **reterr_reason)
 {
@@ -84,7 +51,7 @@ static void test_answers(void **state)
     for (size_t i = 0; i < ELEMENTSOF(table); i++) {
         _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
         _cleanup_free_ char *reason = NULL;
-        sd_bus_message *m = carrier();
+        sd_bus_message *m = carrier_new(FETCHER_INTERFACE);
 
         assert_true(sd_bus_message_append(m, "su", table[i].mode, table[i].max_age) >= 0);
         assert_true(sd_bus_message_open_container(m, 'a', "s") >= 0);
@@ -108,7 +75,7 @@ static void test_too_many_hosts(void **state)
 {
     _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
     _cleanup_free_ char *reason = NULL;
-    sd_bus_message *m = carrier();
+    sd_bus_message *m = carrier_new(FETCHER_INTERFACE);
 
     assert_true(sd_bus_message_append(m, "su", "enforce", 5u) >= 0);
     assert_true(sd_bus_message_open_container(m, 'a', "s") >= 0);
@@ -122,7 +89,7 @@ static void test_another_type(void **state)
 {
     _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
     _cleanup_free_ char *reason = NULL;
-    sd_bus_message *m = carrier();
+    sd_bus_message *m = carrier_new(FETCHER_INTERFACE);
 
     assert_true(sd_bus_message_append(m, "sss", "enforce", "5", "mx.example.com") >= 0);
     assert_true(read_back(m, &p, &reason) < 0);
@@ -131,7 +98,7 @@ static void test_another_type(void **state)
 
 static int read_error(const char *name, const char *text, char **reterr_reason)
 {
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = carrier(), *m = NULL;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = carrier_new(FETCHER_INTERFACE), *m = NULL;
     _cleanup_(sts_policy_unrefp) StsPolicy *p = NULL;
 
     assert_true(sd_bus_message_seal(call, 1, 0) >= 0);
@@ -154,10 +121,10 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_too_many_hosts, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_another_type, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_answers, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_hosts, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_another_type, carrier_setup, carrier_teardown),
+        cmocka_unit_test_setup_teardown(test_errors, carrier_setup, carrier_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,3 +72,20 @@ void test_certificate_use(SSL_CTX *ctx, const TestCertificate *leaf, const TestC
     for (; chain && *chain; chain++)
         assert_int_equal(SSL_CTX_add1_chain_cert(ctx, (*chain)->x509), 1);
 }
+
+void test_certificate_handshake(SSL *client, SSL *server)
+{
+    BIO *a = NULL, *b = NULL;
+
+    assert_int_equal(BIO_new_bio_pair(&a, 65536, &b, 65536), 1);
+    SSL_set_bio(client, a, a);
+    SSL_set_bio(server, b, b);
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(server);
+    for (unsigned i = 0; i < 10; i++) {
+        (void) SSL_do_handshake(client);
+        (void) SSL_do_handshake(server);
+    }
+    assert_true(SSL_is_init_finished(client));
+    assert_true(SSL_is_init_finished(server));
+}

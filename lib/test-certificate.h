@@ -27,5 +27,8 @@ TestCertificate *test_certificate_new(const TestCertificateSpec *spec, const Tes
 TestCertificate *test_certificate_free(TestCertificate *c);
 DEFINE_CLEANUP(TestCertificate, test_certificate_free);
 
+/* A handshake of both over memory, to its end on both sides. */
+void test_certificate_handshake(SSL *client, SSL *server);
+
 /* Puts certificate, key and the NULL-ended rest of the chain into a server's context. */
 void test_certificate_use(SSL_CTX *ctx, const TestCertificate *leaf, const TestCertificate *const *chain);

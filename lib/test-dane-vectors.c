@@ -144,7 +144,6 @@ static int handshake(const Vector *v, TlsVerify *ret, int *ret_depth)
 {
     _cleanup_(test_certificate_freep) TestCertificate *stand_in = test_certificate_new(&(TestCertificateSpec){.cn = "x"}, NULL);
     SSL_CTX *client_ctx = NULL, *server_ctx = NULL;
-    BIO *a = NULL, *b = NULL;
     SSL *client, *server;
     int r;
 
@@ -156,16 +155,7 @@ static int handshake(const Vector *v, TlsVerify *ret, int *ret_depth)
     server = SSL_new(server_ctx);
     r = tls_dane_arm(client, BASE, NULL, v->records, v->n_records);
     if (r >= 0) {
-        assert_int_equal(BIO_new_bio_pair(&a, 65536, &b, 65536), 1);
-        SSL_set_bio(client, a, a);
-        SSL_set_bio(server, b, b);
-        SSL_set_connect_state(client);
-        SSL_set_accept_state(server);
-        for (unsigned i = 0; i < 10; i++) {
-            (void) SSL_do_handshake(client);
-            (void) SSL_do_handshake(server);
-        }
-        assert_true(SSL_is_init_finished(client));
+        test_certificate_handshake(client, server);
         *ret = tls_dane_result(client);
         *ret_depth = SSL_get0_dane_authority(client, NULL, NULL);
     }

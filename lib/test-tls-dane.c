@@ -128,24 +128,6 @@ static size_t tlsa_data(const Rr *rr, uint8_t **ret)
     return (size_t) size;
 }
 
-/* Both sides over a memory BIO pair until neither moves any more. */
-static void shake(SSL *client, SSL *server)
-{
-    BIO *a = NULL, *b = NULL;
-
-    assert_int_equal(BIO_new_bio_pair(&a, 65536, &b, 65536), 1);
-    SSL_set_bio(client, a, a);
-    SSL_set_bio(server, b, b);
-    SSL_set_connect_state(client);
-    SSL_set_accept_state(server);
-    for (unsigned i = 0; i < 10; i++) {
-        (void) SSL_do_handshake(client);
-        (void) SSL_do_handshake(server);
-    }
-    assert_true(SSL_is_init_finished(client));
-    assert_true(SSL_is_init_finished(server));
-}
-
 static SSL_CTX *server_context(const int *chain)
 {
     const TestCertificate *rest[4] = {0};
@@ -180,7 +162,7 @@ static TlsVerify verify(const Handshake *h)
     client = SSL_new(client_ctx);
     server = SSL_new(server_ctx);
     assert_int_equal(tls_dane_arm(client, BASE, names, records, h->n_records), 0);
-    shake(client, server);
+    test_certificate_handshake(client, server);
     v = tls_dane_result(client);
     SSL_free(client);
     SSL_free(server);
@@ -303,7 +285,7 @@ static char *greet(SSL_CTX *client_ctx, SSL_CTX *server_ctx, Hello *ret)
     record.data = data;
     assert_int_equal(tls_dane_arm(client, BASE, NULL, &record, 1), 0);
     SSL_CTX_set_client_hello_cb(server_ctx, on_hello, ret);
-    shake(client, server);
+    test_certificate_handshake(client, server);
     assert_int_equal(tls_dane_result(client), TLS_VERIFY_DANE);
     assert_false(SSL_session_reused(client));
     name = strdup(SSL_get_servername(server, TLSEXT_NAMETYPE_host_name));
@@ -417,7 +399,7 @@ static void test_not_armed(void **state)
     assert_int_equal(tls_client_context_new(&client_ctx, NULL), 0);
     client = SSL_new(client_ctx);
     server = SSL_new(server_ctx);
-    shake(client, server);
+    test_certificate_handshake(client, server);
     assert_false(tls_verify_succeeded(tls_dane_result(client)));
     SSL_set_verify_result(client, X509_V_OK);
     assert_int_equal(tls_dane_result(client), TLS_VERIFY_TLSA_MISMATCH);
@@ -443,7 +425,7 @@ static void test_facts(void **state)
         assert_int_equal(SSL_CTX_set_max_proto_version(client_ctx, table[i].max_version), 1);
         client = SSL_new(client_ctx);
         server = SSL_new(server_ctx);
-        shake(client, server);
+        test_certificate_handshake(client, server);
         tls_facts(client, &facts);
         assert_string_equal(facts.version, table[i].version);
         assert_non_null(strstr(facts.cipher, "AES"));

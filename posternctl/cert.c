@@ -271,7 +271,7 @@ static int read_tlsa(Context *c, const char *name, json_object **ret)
     if (r >= 0)
         r = bus_call(c->bus, &describe_certificate, &reply, &c->failure, "s", name);
     if (r >= 0)
-        r = bus_reply_check(&describe_certificate, details_read(reply, t, tlsa_usages, ELEMENTSOF(tlsa_usages), NULL),
+        r = bus_reply_check(&describe_certificate, details_read(reply, t, tlsa_usages, ELEMENTSOF(tlsa_usages), NULL, NULL),
                 &c->failure);
     return r < 0 ? r : table_to_json(t, ret);
 }

@@ -6,7 +6,7 @@
 
 #include "conf.h"
 
-static int add_text(sd_bus_message *m, Table *t, const char *member, Colour (*colour)(const char *member, const char *text))
+static int add_text(sd_bus_message *m, Table *t, const char *member, DetailsColour colour)
 {
     const char *text;
     int r;
@@ -20,14 +20,16 @@ static int add_text(sd_bus_message *m, Table *t, const char *member, Colour (*co
     return 0;
 }
 
-static int add_value(sd_bus_message *m, Table *t, const char *member, const char *type,
-        Colour (*colour)(const char *member, const char *text))
+static int add_value(sd_bus_message *m, Table *t, const char *member, const char *type, DetailsColour colour, DetailsValue own)
 {
     _cleanup_(conf_strv_freep) char **list = NULL;
     uint64_t number;
     uint32_t small;
     int r, b;
 
+    r = own ? own(m, t, member, type) : 0;
+    if (r != 0)
+        return r;
     if (streq(type, "s"))
         return add_text(m, t, member, colour);
     if (streq(type, "as")) {
@@ -54,7 +56,7 @@ static int add_value(sd_bus_message *m, Table *t, const char *member, const char
 }
 
 /* The dictionary has some twenty entries, and is read from its beginning for each. */
-static int add_member(sd_bus_message *m, Table *t, const char *member, Colour (*colour)(const char *member, const char *text))
+static int add_member(sd_bus_message *m, Table *t, const char *member, DetailsColour colour, DetailsValue own)
 {
     const char *name, *type;
     int r;
@@ -73,7 +75,7 @@ static int add_member(sd_bus_message *m, Table *t, const char *member, Colour (*
             r = sd_bus_message_peek_type(m, NULL, &type);
             if (r >= 0)
                 r = sd_bus_message_enter_container(m, 'v', type);
-            return r < 0 ? r : add_value(m, t, member, type, colour);
+            return r < 0 ? r : add_value(m, t, member, type, colour, own);
         }
         r = sd_bus_message_skip(m, "v");
         if (r >= 0)
@@ -86,18 +88,17 @@ static int add_member(sd_bus_message *m, Table *t, const char *member, Colour (*
     return r;
 }
 
-int details_read(sd_bus_message *m, Table *t, const TableColumn *columns, size_t n_columns,
-        Colour (*colour)(const char *member, const char *text))
+int details_read(sd_bus_message *m, Table *t, const TableColumn *columns, size_t n_columns, DetailsColour colour, DetailsValue own)
 {
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < n_columns; i++)
-        r = add_member(m, t, columns[i].member, colour);
+        r = add_member(m, t, columns[i].member, colour, own);
     return r;
 }
 
 int details_fetch(Context *context, const BusMethod *method, char *const *arguments, Table **ret, const TableColumn *columns,
-        size_t n_columns, Colour (*colour)(const char *member, const char *text))
+        size_t n_columns, DetailsColour colour)
 {
     _cleanup_(table_freep) Table *t = NULL;
     int r;
@@ -110,7 +111,7 @@ int details_fetch(Context *context, const BusMethod *method, char *const *argume
 
         r = bus_call(context->bus, method, &reply, &context->failure, "s", *argument);
         if (r >= 0)
-            r = bus_reply_check(method, details_read(reply, t, columns, n_columns, colour), &context->failure);
+            r = bus_reply_check(method, details_read(reply, t, columns, n_columns, colour, NULL), &context->failure);
         if (r < 0)
             return r;
     }

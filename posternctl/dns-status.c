@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "conf.h"
+#include "details.h"
 #include "format.h"
 #include "table.h"
 #include "verbs.h"
@@ -91,79 +92,22 @@ static int add_number(sd_bus_message *m, Table *t, const char *member)
     return 0;
 }
 
-static int add_value(sd_bus_message *m, Table *t, const char *member, const char *type)
-{
-    _cleanup_(conf_strv_freep) char **list = NULL;
-    const char *text;
-    uint32_t small;
-    int r, b;
-
-    if (streq(type, "t"))
-        return add_number(m, t, member);
-    if (streq(type, "a(sust)"))
-        return add_anchors(m, t);
-    if (streq(type, "s")) {
-        r = sd_bus_message_read(m, "s", &text);
-        if (r >= 0)
-            table_add_text(t, text);
-        if (r >= 0 && streq(member, "SelfTest"))
-            table_set_colour(t, verdict_colour(text));
-    } else if (streq(type, "as")) {
-        r = sd_bus_message_read_strv(m, &list);
-        if (r >= 0)
-            table_add_list(t, list);
-    } else if (streq(type, "b")) {
-        r = sd_bus_message_read(m, "b", &b);
-        if (r >= 0)
-            table_add_boolean(t, b);
-    } else if (streq(type, "u")) {
-        r = sd_bus_message_read(m, "u", &small);
-        if (r >= 0)
-            table_add_number(t, small);
-    } else
-        r = -EBADMSG;
-    return r;
-}
-
-/* The dictionary is short, and is read from its beginning for each. */
-static int add_member(sd_bus_message *m, Table *t, const char *member)
-{
-    const char *name, *type;
-    int r;
-
-    r = sd_bus_message_rewind(m, true);
-    if (r >= 0)
-        r = sd_bus_message_enter_container(m, 'a', "{sv}");
-    if (r < 0)
-        return r;
-    while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-        r = sd_bus_message_read(m, "s", &name);
-        if (r < 0)
-            return r;
-        if (streq(name, member)) {
-            r = sd_bus_message_peek_type(m, NULL, &type);
-            if (r >= 0)
-                r = sd_bus_message_enter_container(m, 'v', type);
-            return r < 0 ? r : add_value(m, t, member, type);
-        }
-        r = sd_bus_message_skip(m, "v");
-        if (r >= 0)
-            r = sd_bus_message_exit_container(m);
-        if (r < 0)
-            return r;
-    }
-    if (r >= 0)
-        table_add_text(t, NULL);
-    return r;
-}
-
-static int read_status(sd_bus_message *m, Table *t)
+static int add_own(sd_bus_message *m, Table *t, const char *member, const char *type)
 {
     int r = 0;
 
-    for (size_t i = 0; r >= 0 && i < ELEMENTSOF(status_columns); i++)
-        r = add_member(m, t, status_columns[i].member);
-    return r;
+    if (streq(type, "t"))
+        r = add_number(m, t, member);
+    else if (streq(type, "a(sust)"))
+        r = add_anchors(m, t);
+    else
+        return 0;
+    return r < 0 ? r : 1;
+}
+
+static Colour colour_of(const char *member, const char *text)
+{
+    return streq(member, "SelfTest") ? verdict_colour(text) : COLOUR_NONE;
 }
 
 int verb_dns_status(Context *context, char *const *arguments)
@@ -176,7 +120,7 @@ int verb_dns_status(Context *context, char *const *arguments)
     if (r >= 0)
         r = bus_call(context->bus, &get_all, &reply, &context->failure, "s", "org.postern.Dns1");
     if (r >= 0)
-        r = bus_reply_check(&get_all, read_status(reply, t), &context->failure);
+        r = bus_reply_check(&get_all, details_read(reply, t, status_columns, ELEMENTSOF(status_columns), colour_of, add_own), &context->failure);
     if (r < 0)
         return r;
     context_page(context);

@@ -5,11 +5,10 @@ import dataclasses
 import queue
 import socket
 import ssl
-import threading
 import time
 import warnings
 
-from . import namespaces
+from .listener import Listener
 from .message import Message
 
 
@@ -126,16 +125,10 @@ class FakeSmtp:
         self.sessions = []
         self.messages = queue.Queue()
         self._contexts = {}
-        self._open = set()
-        self._listener = namespaces.listen_in(network, address, port)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(network, address, port, self._serve)
 
     def stop(self):
-        # close() alone would leave the accepting thread asleep.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in list(self._open):
-            connection.close()
+        self._listener.stop()
 
     def wait_message(self, timeout=20):
         try:
@@ -174,25 +167,13 @@ class FakeSmtp:
             self._contexts[key] = context
         return self._contexts[key]
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
     def _serve(self, connection):
-        self._open.add(connection)
         session = Session(self, connection)
         self.sessions.append(session)
         try:
             session.run()
-        except (_Drop, OSError):
+        except _Drop:
             pass
-        finally:
-            self._open.discard(connection)
-            connection.close()
 
 
 class Session:

@@ -2,11 +2,9 @@
 """A policy host of MTA-STS for any number of domains: an HTTPS server that answers each as told, well or badly."""
 
 import dataclasses
-import socket
 import ssl
-import threading
 
-from . import namespaces
+from .listener import Listener
 
 PATH = "/.well-known/mta-sts.txt"
 
@@ -40,18 +38,12 @@ class PolicyHost:
         self.requests = []
         self.handshakes = []
         self._contexts = {}
-        self._open = set()
         self._context = self._make_context(authority.issue("policy-host.lab"))
         self._context.sni_callback = self._choose_certificate
-        self._listener = namespaces.listen_in(network, address, 443)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(network, address, 443, self._serve)
 
     def stop(self):
-        # close() alone would leave the accepting thread asleep.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in list(self._open):
-            connection.close()
+        self._listener.stop()
 
     def publish(self, dns, domain, answer, id="1"):
         """Set the domain's records and what its policy host says; a text is a policy that is well served."""
@@ -81,24 +73,9 @@ class PolicyHost:
         if name in self._contexts:
             connection.context = self._contexts[name]
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
     def _serve(self, connection):
-        self._open.add(connection)
-        try:
-            connection = self._context.wrap_socket(connection, server_side=True)
-            self._answer(connection)
-        except OSError:
-            pass
-        finally:
-            self._open.discard(connection)
-            connection.close()
+        with self._context.wrap_socket(connection, server_side=True) as secured:
+            self._answer(secured)
 
     def _answer(self, connection):
         with connection.makefile("rb") as stream:
