@@ -3,6 +3,7 @@
 
 import socket
 import threading
+import time
 
 from . import namespaces
 
@@ -14,10 +15,12 @@ class Listener:
     def __init__(self, network, address, port, serve):
         self._serve = serve
         self._open = set()
+        self._stopped = False
         self._listener = namespaces.listen_in(network, address, port)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):
+        self._stopped = True
         # close() alone would leave the accepting thread asleep.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -29,7 +32,10 @@ class Listener:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return
+                if self._stopped:
+                    return
+                time.sleep(0.1)  # a client that is gone already, or no descriptor for the moment
+                continue
             threading.Thread(target=self._run, args=(connection,), daemon=True).start()
 
     def _run(self, connection):
