@@ -20,6 +20,8 @@ typedef struct PoolFile {
     int fd;
 } PoolFile;
 
+typedef struct PoolBatch PoolBatch;
+
 typedef struct PoolWaiter {
     QueueOpened opened;
     void *userdata;
@@ -38,12 +40,11 @@ struct Queue {
     void *index; /* tsearch() tree of QueueMessage */
     unsigned counts[QUEUE_REMOVING + 1];
     bool copies_told;
-    uint64_t start_usec; /* of all times in ids of this run the smallest */
-    QueueId start_id;    /* files with smaller ids are from an earlier run */
 
     PoolFile pool[QUEUE_POOL_MAX];
     size_t n_pool;
-    unsigned batches; /* being made */
+    PoolBatch *batches; /* being made */
+    unsigned n_batches;
     unsigned next_bucket;
     PoolWaiter *waiters; /* ring of QUEUE_WAITING_MAX, allocated when needed */
     size_t first_waiter, n_waiters;
@@ -53,7 +54,7 @@ struct Queue {
 };
 
 uint64_t queue_now(void);
-QueueId queue_new_id(const Queue *q, unsigned bucket);
+QueueId queue_new_id(unsigned bucket);
 void queue_trouble(Queue *q, const QueueId *id, int error, const char *detail);
 
 QueueMessage *queue_index_add(Queue *q, const QueueId *id, QueueMessageState status);
@@ -63,6 +64,7 @@ void queue_message_commit(Queue *q, QueueMessage *m, uint64_t size, Envelope *en
 
 int queue_pool_fill(Queue *q);
 int queue_pool_take(Queue *q, QueueOpened opened, void *userdata);
+bool queue_pool_contains(const Queue *q, const QueueId *id); /* made by this run, or being made, and not handed out */
 void queue_pool_clear(Queue *q); /* unlinks what was not handed out */
 
 void queue_scan_stop(Queue *q);

@@ -63,8 +63,8 @@ static void scan_uncommitted(Queue *q, const QueueId *id, uint64_t mtime_usec)
 {
     QueueMessage *m;
 
-    if (strcmp(id->text, q->start_id.text) >= 0)
-        return; /* of this run: from the pool */
+    if (queue_pool_contains(q, id))
+        return;
     if (mtime_usec + UNCOMMITTED_AT_START_USEC < queue_now()) {
         (void) queue_file_remove(q->dir_fd, id);
         return;

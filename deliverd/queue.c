@@ -22,14 +22,14 @@ uint64_t queue_now(void)
     return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
 }
 
-QueueId queue_new_id(const Queue *q, unsigned bucket)
+QueueId queue_new_id(unsigned bucket)
 {
     uint64_t random = 0;
 
     /* Cannot fail for so few bytes; O_EXCL would notice ids that come again. */
     if (getrandom(&random, sizeof(random), 0) < 0)
         random = queue_now();
-    return queue_id_make(MAX(queue_now(), q->start_usec), random, bucket);
+    return queue_id_make(queue_now(), random, bucket);
 }
 
 void queue_trouble(Queue *q, const QueueId *id, int error, const char *detail)
@@ -280,7 +280,7 @@ int queue_insert(Queue *q, char *text, size_t size, Envelope *envelope, QueueDon
 {
     _cleanup_(envelope_freep) Envelope *owned = envelope;
     _cleanup_free_ char *owned_text = text;
-    const QueueId id = queue_new_id(q, QUEUE_BUCKETS);
+    const QueueId id = queue_new_id(QUEUE_BUCKETS);
     QueueMessage *m = queue_index_add(q, &id, QUEUE_COMMITTING);
     int r;
 
@@ -451,9 +451,6 @@ int queue_new(Queue **ret, sd_event *event, Jobs *jobs, const char *path, const 
     r = queue_dir_prepare(q->dir_fd);
     if (r < 0)
         return r;
-    /* Past the tick that a former run may have made its last files in. */
-    q->start_usec = queue_now() + USEC_PER_SEC / 64;
-    q->start_id = queue_id_make(q->start_usec, 0, 0);
     r = queue_pool_fill(q);
     if (r < 0)
         return r;

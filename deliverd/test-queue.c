@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "queue-internal.h"
 #include "queue.h"
 
 typedef struct Fixture {
@@ -234,6 +235,24 @@ static void test_restart(void **state)
     assert_int_equal(f->committed, 2);
 }
 
+/* What is there at the start is from an earlier run, whatever its id says about the time: the clock may have been set back. */
+static void test_clock_set_back(void **state)
+{
+    Fixture *f = *state;
+    const QueueId id = queue_id_make(queue_now() + 3600 * USEC_PER_SEC, 0x123456789, 7);
+    char path[128];
+
+    stop(f);
+    (void) snprintf(path, sizeof(path), "%s/%c/%s", f->path, queue_id_bucket(&id), id.text);
+    f->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_int_equal(write(f->fd, "a: b\r\n", 6), 6);
+    close(f->fd);
+    start(f);
+    assert_int_equal(queue_count(f->queue, QUEUE_RECEIVING), 1);
+    assert_non_null(queue_find(f->queue, &id));
+    assert_int_equal(commit(f, &id, "bob@example.com"), 0);
+}
+
 static void test_insert(void **state)
 {
     Fixture *f = *state;
@@ -309,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_clock_set_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_insert, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
