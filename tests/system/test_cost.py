@@ -3,6 +3,7 @@
 that of a delivery which only has to have TLS, alternating in one run."""
 
 import pathlib
+import statistics
 
 import pytest
 
@@ -14,6 +15,7 @@ ROUNDS = 10
 MESSAGES = 30  # a round
 TTL = 3600
 LIMIT = 1.1
+TRIES = 3
 RESULTS = {"dane": "dane", "tls": "encrypted"}  # POSTERN_TLS_RESULT
 
 
@@ -42,12 +44,11 @@ def server(lab, dns, gate):
 
 
 class Cost:
-    """Nanoseconds for all messages of each kind."""
+    """Nanoseconds for the messages of each round, of each kind. Their medians count: what the machine does besides is in some."""
 
     def __init__(self, gate, server):
         self.gate, self.server = gate, server
-        self.total = {kind: 0 for kind in RESULTS}
-        self.rounds = 0
+        self.spent = {kind: [] for kind in RESULTS}
 
     def measure(self):
         before = self.gate.cursor()
@@ -68,28 +69,31 @@ class Cost:
             start = processor_time(pids)
             self.gate.flush(domain)
             delivered = self.wait(gateway.DELIVERED, domain, before)
-            self.total[kind] += processor_time(pids) - start
+            self.spent[kind].append(processor_time(pids) - start)
             assert {entry["POSTERN_TLS_RESULT"] for entry in delivered} == {RESULTS[kind]}
-        self.rounds += ROUNDS
 
     def wait(self, message_id, domain, since):
         return self.gate.wait_journal(timeout=60, since=since, count=MESSAGES, MESSAGE_ID=message_id, POSTERN_DESTINATION=domain)
 
+    def of(self, kind):
+        return statistics.median(self.spent[kind])
+
     @property
     def ratio(self):
-        return self.total["dane"] / self.total["tls"]
+        return self.of("dane") / self.of("tls")
 
     def __str__(self):
-        dane, tls = (self.total[kind] / self.rounds / MESSAGES / 1000 for kind in ("dane", "tls"))
+        dane, tls = (self.of(kind) / MESSAGES / 1000 for kind in ("dane", "tls"))
         return f"A delivery by DANE costs {dane:.0f} µs, with TLS required {tls:.0f} µs: ratio {self.ratio:.2f}, limit {LIMIT}"
 
 
 def test_a_delivery_by_dane_costs_hardly_more_than_one_by_tls(gate, server, capsys):
     cost = Cost(gate, server)
-    cost.measure()
-    if cost.ratio > LIMIT:
-        # On a machine that has other things to do, so few messages say little.
+    # On a machine that has other things to do, so few messages say little.
+    for _ in range(TRIES):
         cost.measure()
+        if cost.ratio <= LIMIT:
+            break
     with capsys.disabled():
         print(f"\n{cost}")
     assert cost.ratio <= LIMIT
