@@ -31,3 +31,9 @@ bool client_certificate_pending(const ClientCertificate *c);
 
 /* The context to begin sessions with; NULL: without certificate, in a context of one's own. Borrowed until the next change. */
 SSL_CTX *client_certificate_context(const ClientCertificate *c);
+
+/* How many signatures certd has not made so far (certificate_client_unsigned()). */
+unsigned client_certificate_unsigned(const ClientCertificate *c);
+/* A session with the context failed for want of a signature. If that is so again and again, there is no context for a while: delivery
+ * goes on without, as if certd did not give the certificate. */
+void client_certificate_failed(ClientCertificate *c);

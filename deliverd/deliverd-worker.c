@@ -32,7 +32,7 @@ typedef struct Attempt {
     AttemptRequest *request;
     SSL_CTX *tls;          /* its own reference: certificates change meanwhile */
     bool with_certificate; /* tls has one … */
-    unsigned n_lost;       /* … and so often it had been lost before */
+    unsigned n_unsigned;   /* … and so many signatures had not been made before */
     SmtpClient *client;    /* NULL while it waits for certd's first answers */
     TAILQ_ENTRY(Attempt) entries;
 } Attempt;
@@ -44,7 +44,6 @@ struct DeliverdWorker {
     SSL_CTX *tls; /* without certificate */
     ServerAuthorities *authorities;
     ClientCertificate *certificate;
-    unsigned n_lost; /* how often it could not be used any more */
     TAILQ_HEAD(, Attempt) attempts;
     unsigned n_attempts;
     bool stopping;
@@ -94,10 +93,12 @@ static void count(DeliverdWorker *w, const SmtpResult *result)
 }
 
 /* The key is ours to provide. The server must not be blamed for a handshake without a signature, nor get the message in the clear
- * for it; and the next attempt goes without certificate. */
+ * for it; the next attempt goes with one, or without certificate. In doubt, when another handshake at the same time had none, the
+ * attempt is made again as well. */
 static bool is_own_fault(const Attempt *a, const SmtpResult *result)
 {
-    return result->stage == SMTP_STAGE_HANDSHAKE && a->with_certificate && a->n_lost != a->worker->n_lost;
+    return result->stage == SMTP_STAGE_HANDSHAKE && a->with_certificate &&
+           a->n_unsigned != client_certificate_unsigned(a->worker->certificate);
 }
 
 static void on_attempt_done(SmtpClient *c, const SmtpResult *result, void *userdata)
@@ -107,9 +108,10 @@ static void on_attempt_done(SmtpClient *c, const SmtpResult *result, void *userd
     int r;
 
     count(w, result);
-    if (is_own_fault(a, result))
+    if (is_own_fault(a, result)) {
+        client_certificate_failed(w->certificate);
         r = -ENOKEY;
-    else if (result->stage == SMTP_STAGE_VERIFY && result->verify == TLS_VERIFY_NO_AUTHORITIES)
+    } else if (result->stage == SMTP_STAGE_VERIFY && result->verify == TLS_VERIFY_NO_AUTHORITIES)
         r = -ENODATA;
     else
         r = attempt_reply(a->call, result, a->request->request.n_recipients);
@@ -131,7 +133,7 @@ static int attempt_begin(Attempt *a)
     a->tls = a->request->request.tls = tls;
     a->request->request.authorities = server_authorities_store(a->worker->authorities);
     a->with_certificate = with_certificate;
-    a->n_lost = a->worker->n_lost;
+    a->n_unsigned = client_certificate_unsigned(a->worker->certificate);
     r = smtp_client_new(&a->client, a->worker->event, a->request->socket_fd, &a->request->request, on_attempt_done, a);
     if (r < 0)
         return r;
@@ -165,11 +167,7 @@ static void begin_attempts(DeliverdWorker *w)
 
 static void on_certificate(void *userdata)
 {
-    DeliverdWorker *w = userdata;
-
-    if (!client_certificate_context(w->certificate))
-        w->n_lost++;
-    begin_attempts(w);
+    begin_attempts(userdata);
 }
 
 static void on_authorities(int error, const char *reason, void *userdata)

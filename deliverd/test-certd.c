@@ -88,7 +88,7 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error)
     assert_int_equal(scheme, ECDSA_SECP256R1_SHA256);
     if (c->fail_signs > 0) {
         c->fail_signs--;
-        return sd_bus_error_set(error, BUS_ERROR_UNAVAILABLE, "certd is away");
+        return sd_bus_error_set(error, c->fail_error, "No signature");
     }
     signature_size = sizeof(signature);
     assert_int_equal(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, c->certificate->key), 1);

@@ -16,7 +16,8 @@ typedef struct TestCertd {
     bool hold;          /* GetCertificate() is not answered before test_certd_answer() */
     const TestCertificate *authority; /* the only one that is enabled; NULL: none is */
     bool no_authorities; /* GetAuthorities() is refused */
-    unsigned fail_signs; /* so many Sign() to come are answered as if certd was away */
+    unsigned fail_signs;    /* so many Sign() to come are not signed … */
+    const char *fail_error; /* … but answered with this error */
 
     unsigned n_signed, n_asked, n_authorities;
     /* Its own. */

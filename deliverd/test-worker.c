@@ -17,6 +17,7 @@
 
 #include "attempt-codec.h"
 #include "bus-direct.h"
+#include "bus-error.h"
 #include "certificate-report.h"
 #include "deliverd-worker.h"
 #include "log.h"
@@ -555,7 +556,17 @@ static void test_waits_for_first_answer(void **state)
     assert_delivered(f, true);
 }
 
-/* A signature that certd does not make is no fault of the server: no verdict about its TLS, and another attempt. */
+/* A signature that certd does not make is no fault of the server: no verdict about its TLS. */
+static void assert_unsigned(Fixture *f, const SmtpRequest *q, int version, const char *error)
+{
+    require_certificate(f, version, true);
+    f->certd->fail_signs = 1;
+    f->certd->fail_error = error;
+    deliver(f, q);
+    assert_int_equal(f->certd->fail_signs, 0);
+    assert_int_equal(f->error, -ENOKEY);
+}
+
 static void test_certd_lost_in_handshake(void **state)
 {
     static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
@@ -564,15 +575,53 @@ static void test_certd_lost_in_handshake(void **state)
 
     configure(f, "client");
     for (unsigned i = 0; i < ELEMENTSOF(versions); i++) {
-        require_certificate(f, versions[i], true);
-        f->certd->fail_signs = 1;
-        deliver(f, &q);
-        assert_int_equal(f->error, -ENOKEY);
+        assert_unsigned(f, &q, versions[i], BUS_ERROR_UNAVAILABLE);
         assert_int_equal(f->n_messages, i);
         run_until(f, f->n_missing == i + 1 && f->n_usable == i + 2);
         deliver(f, &q);
         assert_delivered(f, true);
     }
+}
+
+static void test_certd_refuses_to_sign(void **state)
+{
+    static const char *const errors[] = {BUS_ERROR_KEY_NOT_ASSIGNED, BUS_ERROR_LIMIT_EXCEEDED, BUS_ERROR_NOT_A_HANDSHAKE};
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    configure(f, "client");
+    for (unsigned i = 0; i < ELEMENTSOF(errors); i++) {
+        assert_unsigned(f, &q, TLS1_3_VERSION, errors[i]);
+        assert_int_equal(f->n_messages, i);
+        deliver(f, &q);
+        assert_delivered(f, true);
+    }
+}
+
+/* If certd goes on like that, mail goes on without, and the manager hears why; until there is another certificate, say. */
+static void test_certd_does_not_sign_at_all(void **state)
+{
+    _cleanup_(test_certificate_freep) TestCertificate *next = test_certificate_new(&(TestCertificateSpec){.cn = "next"}, NULL);
+    Fixture *f = *state;
+    SmtpRequest q = request();
+
+    configure(f, "client");
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(f->n_missing, 0);
+        assert_unsigned(f, &q, TLS1_3_VERSION, BUS_ERROR_NOT_A_HANDSHAKE);
+    }
+    run_until(f, f->n_missing == 1);
+    assert_string_equal(f->reason, "certd does not sign with it");
+    require_certificate(f, TLS1_3_VERSION, false);
+    deliver(f, &q);
+    assert_delivered(f, false);
+
+    f->certd->certificate = next;
+    test_certd_changed(f->certd);
+    run_until(f, f->n_usable == 2);
+    deliver(f, &q);
+    assert_delivered(f, true);
+    f->certd->certificate = f->client_certificate;
 }
 
 /* Without Certificate=: what is assigned to delivery; and that nothing is, is no news. */
@@ -678,6 +727,8 @@ int main(int argc, char *argv[])
         worker_test(test_certificate_not_there),
         worker_test(test_waits_for_first_answer),
         worker_test(test_certd_lost_in_handshake),
+        worker_test(test_certd_refuses_to_sign),
+        worker_test(test_certd_does_not_sign_at_all),
         worker_test(test_assigned),
         worker_test(test_verifies),
         worker_test(test_authorities_not_there),

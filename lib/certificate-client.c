@@ -59,6 +59,7 @@ struct CertificateClient {
     TAILQ_HEAD(, Followed) followed;
     unsigned n_followed;
     TAILQ_HEAD(, Signing) signing;
+    CertificateUnsigned not_signed;
 };
 
 static const PeerMethod get_method = {
@@ -110,6 +111,13 @@ static Signing *signing_free(Signing *s)
 
 static void followed_lost(CertificateClient *c, const char *name, const char *reason);
 
+static void count_signature(CertificateClient *c, bool made)
+{
+    CertificateUnsigned *u = &c->not_signed;
+
+    *u = (CertificateUnsigned) {.n = u->n + !made, .n_in_row = made ? 0 : u->n_in_row + 1};
+}
+
 static void sign_done(const uint8_t *data, size_t size, const sd_bus_error *error, void *userdata)
 {
     Signing *s = userdata;
@@ -120,6 +128,7 @@ static void sign_done(const uint8_t *data, size_t size, const sd_bus_error *erro
     s->call = NULL;
     signing_free(s);
     /* Before the handshake ends, so that whoever hears of its end knows why. */
+    count_signature(c, !error);
     if (error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE))
         followed_lost(c, name, error->message ?: error->name);
     /* The handshake may go on in here. */
@@ -141,13 +150,16 @@ static int signer_start(RemoteSignature *signature, const char *name, const uint
     int r;
 
     s = malloc(sizeof(Signing));
-    if (!s)
+    if (!s) {
+        count_signature(c, false);
         return -ENOMEM;
+    }
     *s = (Signing) {.client = c, .signature = signature, .name = name};
     TAILQ_INSERT_TAIL(&c->signing, s, entry);
     r = sign_link_call(c->sign_link, &s->call, &request, sign_done, s);
     if (r < 0) {
         signing_free(s);
+        count_signature(c, false);
         return r;
     }
     remote_signature_set_data(signature, s);
@@ -507,6 +519,11 @@ const char *certificate_client_name(const CertificateClient *c, const char *sour
     const Followed *f = find(c, source);
 
     return f ? f->name : NULL;
+}
+
+CertificateUnsigned certificate_client_unsigned(const CertificateClient *c)
+{
+    return c->not_signed;
 }
 
 int certificate_client_use(CertificateClient *c, const char *source, SSL_CTX *ctx)

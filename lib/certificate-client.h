@@ -41,3 +41,11 @@ int certificate_client_follow(CertificateClient *c, const char *source, const ch
 int certificate_client_use(CertificateClient *c, const char *source, SSL_CTX *ctx);
 /* The name of the certificate that source is, as far as it is known: NULL. Until the next change. */
 const char *certificate_client_name(const CertificateClient *c, const char *source);
+
+/* Signatures that certd did not make, for whatever reason: it was away, or refused. Counted before their handshakes end: if
+ * there were none between the beginning and the end of one, its failure was not ours. */
+typedef struct CertificateUnsigned {
+    unsigned n;        /* so far */
+    unsigned n_in_row; /* since it has made one */
+} CertificateUnsigned;
+CertificateUnsigned certificate_client_unsigned(const CertificateClient *c);

@@ -133,3 +133,8 @@ const char *tls_contexts_name(TlsContexts *t, const char *source)
 {
     return certificate_client_name(t->client, source);
 }
+
+CertificateUnsigned tls_contexts_unsigned(const TlsContexts *t)
+{
+    return certificate_client_unsigned(t->client);
+}

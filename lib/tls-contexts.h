@@ -32,8 +32,8 @@ int tls_contexts_new(TlsContexts **ret, PeerClient *certd, RemoteKeys *keys, con
 TlsContexts *tls_contexts_free(TlsContexts *t);
 DEFINE_CLEANUP(TlsContexts, tls_contexts_free);
 
-/* Fetches a certificate and follows its changes. fallback as of certificate_client_follow(). 1: changed() is going to say what came of it; 0: it was followed before. -E2BIG
- * beyond TLS_CONTEXTS_MAX. */
+/* Fetches a certificate and follows its changes. fallback as of certificate_client_follow(). 1: changed() is going to say what
+ * came of it; 0: it was followed before. -E2BIG beyond TLS_CONTEXTS_MAX. */
 int tls_contexts_follow(TlsContexts *t, const char *source, const char *fallback);
 
 /* NULL while the certificate is not there. Borrowed: SSL_new() takes the reference that a session needs. */
@@ -42,3 +42,5 @@ SSL_CTX *tls_contexts_get(TlsContexts *t, const char *source);
 int tls_contexts_error(TlsContexts *t, const char *source);
 /* certificate_client_name() */
 const char *tls_contexts_name(TlsContexts *t, const char *source);
+/* certificate_client_unsigned() */
+CertificateUnsigned tls_contexts_unsigned(const TlsContexts *t);
