@@ -6,6 +6,7 @@ import os
 import pathlib
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -156,18 +157,27 @@ class Host(Node):
         main = self.pid_of(unit)
         group = self.systemctl("show", "--property=ControlGroup", "--value", unit)
         inside = self.run(f"cat /sys/fs/cgroup{group}/cgroup.procs").stdout.split()
-        return [main] + [pid for pid in map(self.outer_pid, map(int, inside)) if pid != main]
+        pids = self._pids()
+        return [main] + [pids[pid] for pid in map(int, inside) if pid in pids and pids[pid] != main]
+
+    def _pids(self):
+        """The ids of all processes: id inside → id here."""
+        namespace = os.stat(f"/proc/{self.init}/ns/pid").st_ino
+        found = {}
+        for pid in processes():
+            try:
+                if os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace:
+                    found[process_ids(pid)[-1]] = pid
+            except OSError:
+                continue  # it is gone
+        return found
 
     def outer_pid(self, inside):
         """The process id here of the process that has the id inside there."""
-        namespace = os.stat(f"/proc/{self.init}/ns/pid").st_ino
-        for pid in processes():
-            try:
-                if os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace and process_ids(pid)[-1] == inside:
-                    return pid
-            except OSError:
-                continue  # it is gone
-        raise AssertionError(f"no process {inside} on {self.name}")
+        pids = self._pids()
+        if inside not in pids:
+            raise AssertionError(f"no process {inside} on {self.name}")
+        return pids[inside]
 
     # The journal inside
 
@@ -208,6 +218,11 @@ class Host(Node):
             follower.kill()
             follower.wait()
             follower.stdout.close()
+
+    def kill(self, pid):
+        """Kill a process, and wait until its parent knows: before, systemd says that a service still runs as it did."""
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what=f"the end of process {pid} on {self.name}")
 
     def wait_active(self, unit, timeout=15):
         try:

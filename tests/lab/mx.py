@@ -128,6 +128,9 @@ class Mx:
         return self.messages()
 
     def clear(self):
+        """Forget what is stored, as soon as nothing is on its way to there."""
+        spool = self.peer.path("/var/spool/postfix")
+        wait_until(lambda: not [*spool.glob("incoming/*"), *spool.glob("active/*")], what=f"the queue of {self.name} to be empty")
         for path in self.peer.path(STORE).iterdir():
             path.unlink()
 
