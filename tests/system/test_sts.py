@@ -3,8 +3,6 @@
 server of its own, and one policy host for all."""
 
 import hashlib
-import os
-import signal
 import time
 
 import pytest
@@ -58,6 +56,9 @@ class Domain:
 
     def deferred(self):
         return self.gate.wait_entry(gateway.DEFERRED, since=self.since, timeout=30, QUEUE_ID=self.queue_id)
+
+    def returned(self, timeout=30):
+        return self.gate.wait_entry(gateway.BOUNCED, since=self.since, timeout=timeout, QUEUE_ID=self.queue_id)
 
     def got_nothing(self):
         return self.server.messages.empty() and not any(word.upper().startswith("MAIL") for word in self.server.commands)
@@ -119,7 +120,7 @@ def test_a_fetcher_that_dies_is_replaced(gate, dns, ctl, policies, domain):
     before, pid = gate.cursor(), fetcher()
     later = domain("later")
     policies.publish(dns, later.name, policy("enforce", later.host))
-    os.kill(pid, signal.SIGKILL)
+    gate.kill(pid)
     assert "Fetching process" in gate.wait_entry(gateway.WORKER_DIED, since=before)["MESSAGE"]
 
     # What is to be fetched meanwhile waits for the next one, and so does the mail.
@@ -127,7 +128,7 @@ def test_a_fetcher_that_dies_is_replaced(gate, dns, ctl, policies, domain):
     assert fetcher() not in (None, pid)
 
 
-# ---- a policy host that does not answer, while the rest goes on: a minute is long ----
+# ---- what takes a minute, while the rest goes on: a policy host that does not answer, and mail until it is returned ----
 
 @pytest.fixture(scope="module")
 def slow(dns, policies, domain):
@@ -136,9 +137,29 @@ def slow(dns, policies, domain):
     return slow.send()
 
 
+@pytest.fixture(scope="module")
+def aged(gate, dns, policies, domain):
+    """Two domains whose servers their policies do not name. Mail for them waits for its last attempt, at the end of a lifetime
+    of a minute; meanwhile the first of them has a policy that is right."""
+    gate.configure("deliverd", "[Deliverd]\nQueueLifetime=1min\n", name="70-aged")
+    try:
+        gate.reload("deliverd")
+        mended, wrong = domain("mended"), domain("wrong")
+        for each in (mended, wrong):
+            policies.publish(dns, each.name, policy("enforce", "mx.elsewhere.lab"))
+            each.send()
+        for each in (mended, wrong):
+            assert each.deferred()["POSTERN_FAILURE"] == "sts"
+        policies.publish(dns, mended.name, policy("enforce", mended.host), id="2")
+        yield mended, wrong
+    finally:
+        gate.unconfigure("deliverd", name="70-aged")
+        gate.reload("deliverd")
+
+
 # ---- policies that hold ----
 
-def test_sts_1_5_6_12_a_policy_is_fetched_kept_and_changes_with_its_id(gate, dns, ctl, policies, domain, slow):
+def test_sts_1_5_6_12_a_policy_is_fetched_kept_and_changes_with_its_id(gate, dns, ctl, policies, domain, slow, aged):
     # Given a domain that publishes a policy
     good = domain("good")
     assert tls(good.send().delivered()) == "may:verified"
@@ -269,6 +290,34 @@ def test_sts_22_23_combined_3_beside_tlsa_records(lab, gate, dns, policies, doma
     assert both.deferred()["POSTERN_TLS_VERIFY"] == "name-mismatch" and both.got_nothing()
 
 
+def test_combined_1_5_the_level_is_a_floor_and_the_journal_says_what_was_wanted(lab, gate, dns, policies, domain):
+    # Given destinations of which the administrator demands verified servers: one without anything more, one with a policy that is
+    # only tested and a server of another name, one with TLSA records and a server of another name;
+    plain, tested = domain("floor-plain"), domain("floor-tested", certificate=lab.authority.issue("y.lab"))
+    secured = domain("floor-secured", certificate=lab.authority.issue("z.lab"))
+    policies.publish(dns, tested.name, policy("testing", tested.host))
+    dns.set(f"_25._tcp.{secured.host}", "TLSA", secured.server.certificate.tlsa())
+    # and one of which nothing is demanded, but by its policy.
+    raised = domain("floor-raised")
+    policies.publish(dns, raised.name, policy("enforce", raised.host))
+    demanding = "".join(f"[Destination {each.name}]\nTLS=Required-Verify\n" for each in (plain, tested, secured))
+    gate.configure("deliverd", f"{demanding}[Destination {raised.name}]\nTLS=Preferred\n", name="70-sts")
+    gate.reload("deliverd")
+    try:
+        for each in (plain, tested, secured, raised):
+            each.send()
+        # then DNS and policies make it stricter, never less strict.
+        assert tls(plain.delivered()) == "required-verify:verified"
+        entry = tested.deferred()
+        assert (tls(entry), entry["POSTERN_TLS_VERIFY"]) == ("required-verify:none", "name-mismatch")
+        assert tested.got_nothing()
+        assert tls(secured.delivered()) == "dane:dane"
+        assert tls(raised.delivered()) == "sts:verified"
+    finally:
+        gate.unconfigure("deliverd", name="70-sts")
+        gate.reload("deliverd")
+
+
 # ---- policy hosts that have a fault ----
 
 def broken_answers(lab, name):
@@ -344,6 +393,16 @@ def test_sts_7_a_policy_that_has_expired_holds_no_more(gate, dns, ctl, policies,
     policies.serve(short.name, Answer("", status="404 Not Found"))
     wait_until(lambda: time.time() * 1_000_000 > expires, what="the end of the policy")
     assert tls(short.send().delivered()) == "may:verified"
+
+
+def test_sts_19_a_new_policy_is_looked_for_before_mail_is_returned(gate, aged):
+    mended, wrong = aged
+    assert tls(mended.delivered(timeout=90)) == "sts:verified"
+    # Each had one attempt before, and no other one in between.
+    assert len(gate.journal(since=mended.since, MESSAGE_ID=gateway.DEFERRED, POSTERN_QUEUE_ID=mended.queue_id)) == 1
+    reason = wrong.returned(timeout=90)["POSTERN_REASON"]
+    assert reason.startswith("4.4.7") and "the MTA-STS policy does not name this host" in reason
+    assert wrong.got_nothing()
 
 
 def test_sts_10_a_policy_host_that_does_not_answer_holds_mail_up_for_a_minute_at_most(gate, slow):
