@@ -172,6 +172,9 @@ static int read_mx(PolicyReader *r, Span value)
     default:
         return refuse(r, "one of its mx is no host name");
     }
+    /* Nor what was written in other digits. */
+    if (is_address(domain))
+        return 0;
     if (asprintf(&pattern, "%s%s", wildcard ? "*." : "", domain) < 0) {
         pattern = NULL;
         return -ENOMEM;

@@ -107,7 +107,8 @@ static int parse_time(const char *text, uint64_t *ret)
     const char *end = strptime(text, TIME_FORMAT, &tm);
     time_t seconds;
 
-    if (!end || *end)
+    /* Nothing was written in a leap second. */
+    if (!end || *end || tm.tm_sec > 59)
         return -EBADMSG;
     seconds = timegm(&tm);
     if (seconds <= 0)
