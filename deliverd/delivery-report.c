@@ -170,8 +170,11 @@ void report_failed(const Delivery *d, const RunRecipient *recipients, const size
 {
     const QueueMessage *m = d->mail->message;
     const RunRecipient *first = recipients + indices[0];
+    FailureKind kind = FAILURE_NONE;
     char to[400], count[24];
 
+    for (size_t i = 0; i < n && kind == FAILURE_NONE; i++)
+        kind = recipients[indices[i]].kind;
     describe_recipients(to, sizeof(to), first->address, n);
     (void) snprintf(count, sizeof(count), "%zu", n);
     const LogField fields[] = {
@@ -181,6 +184,7 @@ void report_failed(const Delivery *d, const RunRecipient *recipients, const size
         {"POSTERN_MESSAGE_TLS", message_tls(m)},
         {"POSTERN_PEER", first->remote},
         {"POSTERN_RECIPIENTS", count},
+        {"POSTERN_FAILURE", kind != FAILURE_NONE ? failure_kind_to_string(kind) : NULL},
         {"POSTERN_REASON", first->text},
     };
 

@@ -18,6 +18,7 @@ typedef struct RunRecipient {
     int code;     /* of the reply that decided; 0: it was no reply */
     char *text;   /* the reply with its code, or our reason; NULL while nothing was said */
     char *remote; /* the host that said it */
+    FailureKind kind; /* what it waited for until it was given up; FAILURE_NONE: it did not wait */
 } RunRecipient;
 
 /* A connection that came to its end, for the log. Valid during the call. */

@@ -179,15 +179,16 @@ static bool fail_recipients(Delivery *d, const RunRecipient *recipients, const s
 /* ---- the end of an attempt ---- */
 
 /* Given up: the reason why it waited so long becomes the reason why it failed. */
-static void expire(RunRecipient *f, const char *reason)
+static void expire(RunRecipient *f, const RunResult *result)
 {
     char *text = NULL;
 
-    if (asprintf(&text, "4.4.7 not delivered within the queue's lifetime; the last reason: %s", reason) < 0)
+    if (asprintf(&text, "4.4.7 not delivered within the queue's lifetime; the last reason: %s", result->reason) < 0)
         text = NULL;
     free(f->text);
     f->text = text;
     f->code = 0;
+    f->kind = result->kind;
     free(f->remote);
     f->remote = NULL;
     f->verdict = VERDICT_FAILED;
@@ -215,7 +216,7 @@ static void on_run_done(const RunResult *result, void *userdata)
         RunRecipient *f = result->recipients + i;
 
         if (f->verdict == VERDICT_PENDING && expired)
-            expire(f, result->reason);
+            expire(f, result);
         if (f->verdict == VERDICT_DELIVERED) {
             *status_of(d, d->recipients[i]) = RECIPIENT_DELIVERED;
             d->mail->manager->n_delivered++;

@@ -400,8 +400,9 @@ def test_sts_19_a_new_policy_is_looked_for_before_mail_is_returned(gate, aged):
     assert tls(mended.delivered(timeout=90)) == "sts:verified"
     # Each had one attempt before, and no other one in between.
     assert len(gate.journal(since=mended.since, MESSAGE_ID=gateway.DEFERRED, POSTERN_QUEUE_ID=mended.queue_id)) == 1
-    reason = wrong.returned(timeout=90)["POSTERN_REASON"]
-    assert reason.startswith("4.4.7") and "the MTA-STS policy does not name this host" in reason
+    entry = wrong.returned(timeout=90)
+    assert entry["POSTERN_REASON"].startswith("4.4.7") and "the MTA-STS policy does not name this host" in entry["POSTERN_REASON"]
+    assert entry["POSTERN_FAILURE"] == "sts"
     assert wrong.got_nothing()
 
 
