@@ -142,6 +142,7 @@ static int parse_bool_yes(const ConfAssignment *a, void *field, const void *ltyp
 }
 
 static const ConfRange workers_range = {1, 64}, connections_range = {1, 10000}, messages_range = {1, 10000000},
+                       recipients_range = {1, 10000000}, period_range = {USEC_PER_SEC, DAY},
                        space_range = {0, UINT64_C(1) << 50},
                        retry_range = {USEC_PER_SEC, DAY}, lifetime_range = {MINUTE, 30 * DAY},
                        delivery_range = {10 * USEC_PER_SEC, DAY}, stop_range = {USEC_PER_SEC, 5 * MINUTE};
@@ -166,8 +167,10 @@ static const ConfKey keys[] = {
     {"Destination", "DANE", parse_level, DESTINATION(dane), dane_levels},
     {"Destination", "MTASTS", parse_bool_or_unset, DESTINATION(mta_sts), NULL},
     {"Destination", "MaxConnections", conf_parse_unsigned, DESTINATION(max_connections), &connections_range},
+    {"Destination", "MaxRecipients", conf_parse_unsigned, DESTINATION(max_recipients), &recipients_range},
     {"Destination", "PinnedCertificate", parse_pins, DESTINATION(pins), NULL},
     {"Destination", "PlaintextFallback", parse_level, DESTINATION(fallback), fallbacks},
+    {"Destination", "RecipientPeriod", conf_parse_usec, DESTINATION(recipient_period), &period_range},
     {"Destination", "RequireFQDN", parse_bool_or_unset, DESTINATION(require_fqdn), NULL},
     {"Destination", "Route", parse_route, DESTINATION(route), NULL},
     {"Destination", "TLS", parse_level, DESTINATION(tls), tls_levels},

@@ -123,6 +123,14 @@ static int make_queue(const char *state_directory)
     return 0;
 }
 
+static void get_limits(const char *domain, ScheduleLimits *ret, void *userdata)
+{
+    const Manager *m = userdata;
+    const DestinationPolicy p = destination_policy(&m->conf->destinations, domain);
+
+    *ret = (ScheduleLimits) {.running = p.max_connections, .recipients = p.max_recipients, .period_usec = p.recipient_period};
+}
+
 int manager_open_queue(Manager *m, const char *state_directory)
 {
     const QueueLimits limits = queue_limits(m->conf);
@@ -134,7 +142,7 @@ int manager_open_queue(Manager *m, const char *state_directory)
     r = make_queue(state_directory);
     if (r < 0)
         return log_error_errno(r, "Failed to make the queue %s: %m", path);
-    r = schedule_new(&m->schedule, m->conf->max_connections);
+    r = schedule_new(&m->schedule, m->conf->max_connections, get_limits, m);
     if (r >= 0)
         r = queue_new(&m->queue, m->event, m->jobs, path, &limits, &queue_ops, m);
     if (r >= 0)
@@ -338,7 +346,7 @@ static int reload(Manager *m, ConfReport *report)
     m->conf = TAKE_PTR(conf);
     limits = queue_limits(m->conf);
     queue_set_limits(m->queue, &limits);
-    schedule_set_max_running(m->schedule, m->conf->max_connections);
+    schedule_configure(m->schedule, m->conf->max_connections);
     manager_kick(m);
     return 0;
 }

@@ -50,11 +50,10 @@ static void run_clear(Delivery *d)
 
 static int delivery_schedule(Delivery *d, uint64_t due_usec)
 {
-    Manager *m = d->mail->manager;
-    const DestinationPolicy policy = destination_policy(&m->conf->destinations, d->domain);
+    Schedule *s = d->mail->manager->schedule;
 
-    schedule_remove(m->schedule, &d->entry);
-    return schedule_add(m->schedule, &d->entry, d->domain, policy.max_connections, due_usec);
+    schedule_remove(s, &d->entry);
+    return schedule_add(s, &d->entry, d->domain, (unsigned) d->n_recipients, due_usec);
 }
 
 static bool mail_done(const Mail *mail)
@@ -231,6 +230,8 @@ static void on_run_done(const RunResult *result, void *userdata)
             d->hurried = 0;
     }
     due = retry_time(d, result->soon);
+    if (result->soon)
+        schedule_refund(d->mail->manager->schedule, &d->entry);
     if (n_pending > 0)
         defer(d, result, due);
     if (n_failed > 0)
@@ -342,6 +343,7 @@ void delivery_start(Delivery *d)
                 d->mail->message->id.text, d->domain);
         run_clear(d);
         d->hurried++;
+        schedule_refund(d->mail->manager->schedule, &d->entry);
         settle(d, retry_time(d, true));
         return;
     }

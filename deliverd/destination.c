@@ -75,7 +75,8 @@ static size_t specificity(const DestinationSection *s, const char *domain)
 
 /* How specific the section is that each setting was taken from. */
 typedef struct Best {
-    size_t tls, dane, fallback, mta_sts, verify_insecure_mx, pins, authorities, require_fqdn, max_connections, route;
+    size_t tls, dane, fallback, mta_sts, verify_insecure_mx, pins, authorities, require_fqdn;
+    size_t max_connections, max_recipients, recipient_period, route;
 } Best;
 
 /* True, and the mark is set, if what a section of specificity n says is the best so far. */
@@ -113,6 +114,10 @@ static void consider(const DestinationSection *s, size_t n, Best *best, Destinat
         p->require_fqdn = s->require_fqdn;
     if (better(s->max_connections > 0, n, &best->max_connections))
         p->max_connections = s->max_connections;
+    if (better(s->max_recipients > 0, n, &best->max_recipients))
+        p->max_recipients = s->max_recipients;
+    if (better(s->recipient_period > 0, n, &best->recipient_period))
+        p->recipient_period = s->recipient_period;
     if (better(s->route, n, &best->route)) {
         p->route = s->route;
         sources->route = s->pattern;
@@ -131,6 +136,7 @@ DestinationPolicy destination_policy_with(const DestinationTable *t, const char 
         .mta_sts = true,
         .verify_insecure_mx = true,
         .max_connections = DESTINATION_MAX_CONNECTIONS_DEFAULT,
+        .recipient_period = DESTINATION_RECIPIENT_PERIOD_DEFAULT,
     };
 
     /* First: no section is more specific than the domain's own, and what is as specific does not count any more. */

@@ -35,6 +35,8 @@ typedef struct DestinationSection {
     char **pins, **authorities; /* in the normal form of tls-pin.h, NULL-ended */
     int require_fqdn; /* bool */
     unsigned max_connections; /* 0: unset */
+    unsigned max_recipients;  /* the same */
+    uint64_t recipient_period; /* µs; the same */
     char *route;   /* as written: host[:port], [address]:port; checked by route_parse() */
 } DestinationSection;
 
@@ -59,10 +61,13 @@ typedef struct DestinationPolicy {
     const char *const *pins, *const *authorities; /* the table's; NULL: none */
     bool require_fqdn;
     unsigned max_connections;
+    unsigned max_recipients;   /* started within … 0: any number */
+    uint64_t recipient_period; /* … µs */
     const char *route; /* the table's; NULL: by MX */
 } DestinationPolicy;
 
 #define DESTINATION_MAX_CONNECTIONS_DEFAULT 20
+#define DESTINATION_RECIPIENT_PERIOD_DEFAULT (3600 * USEC_PER_SEC)
 
 /* domain: normalized. Defaults: TLS=Preferred, DANE=Opportunistic, PlaintextFallback=always, VerifyInsecureMX=yes,
  * MTASTS=yes. Without TLS there is neither DANE nor STS. */

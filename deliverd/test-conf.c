@@ -45,6 +45,8 @@ static void test_defaults(void **state)
     assert_null(p.route);
     assert_true(p.verify_insecure_mx);
     assert_true(p.mta_sts);
+    assert_int_equal(p.max_recipients, 0);
+    assert_int_equal(p.recipient_period, 3600 * USEC_PER_SEC);
     assert_true(c->alert_on_tls_failure);
     assert_int_equal(c->queue_lifetime, 5 * 24 * 3600 * USEC_PER_SEC);
     assert_non_null(c->host_name);
@@ -54,10 +56,10 @@ static void test_destinations(void **state)
 {
     _cleanup_(deliverd_conf_unrefp) DeliverdConf *c = load_valid(
             "[Deliverd]\nRetryInterval=2s\nHostName=GW.Example.Org\n"
-            "[Destination default]\nTLS=Required\nRoute=relay.example.net:2525\n"
+            "[Destination default]\nTLS=Required\nRoute=relay.example.net:2525\nRecipientPeriod=1min\n"
             "[Destination .example.com]\nDANE=Mandatory\nPlaintextFallback=never\n"
             "[Destination .sub.example.com]\nTLS=Preferred\n"
-            "[Destination sub.example.com]\nDANE=None\nTLS=Default\nMaxConnections=3\n"
+            "[Destination sub.example.com]\nDANE=None\nTLS=Default\nMaxConnections=3\nMaxRecipients=100\n"
             "[Destination clear.example]\nTLS=No\n"
             "[Destination empty.example]\nTLS=No\nTLS=\n");
     const struct {
@@ -65,13 +67,13 @@ static void test_destinations(void **state)
         TlsLevel tls;
         DaneLevel dane;
         PlaintextFallback fallback;
-        unsigned max_connections;
+        unsigned max_connections, max_recipients;
     } cases[] = {
         {"other.example", TLS_LEVEL_REQUIRED, DANE_OPPORTUNISTIC, FALLBACK_ALWAYS, 20},
         {"example.com", TLS_LEVEL_REQUIRED, DANE_OPPORTUNISTIC, FALLBACK_ALWAYS, 20},
         {"a.example.com", TLS_LEVEL_REQUIRED, DANE_MANDATORY, FALLBACK_NEVER, 20},
         {"a.sub.example.com", TLS_LEVEL_PREFERRED, DANE_MANDATORY, FALLBACK_NEVER, 20},
-        {"sub.example.com", TLS_LEVEL_REQUIRED, DANE_NONE, FALLBACK_NEVER, 3},
+        {"sub.example.com", TLS_LEVEL_REQUIRED, DANE_NONE, FALLBACK_NEVER, 3, 100},
         {"clear.example", TLS_LEVEL_NO, DANE_NONE, FALLBACK_ALWAYS, 20},
         {"empty.example", TLS_LEVEL_REQUIRED, DANE_OPPORTUNISTIC, FALLBACK_ALWAYS, 20},
     };
@@ -86,6 +88,8 @@ static void test_destinations(void **state)
         assert_int_equal(p.dane, cases[i].dane);
         assert_int_equal(p.fallback, cases[i].fallback);
         assert_int_equal(p.max_connections, cases[i].max_connections);
+        assert_int_equal(p.max_recipients, cases[i].max_recipients);
+        assert_int_equal(p.recipient_period, 60 * USEC_PER_SEC);
         assert_string_equal(p.route, "relay.example.net:2525");
     }
 }

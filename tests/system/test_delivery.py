@@ -75,6 +75,26 @@ def test_the_chain_of_an_authority_is_verified_by_dane_ta(lab, dns, gate):
     assert gate.wait_entry(gateway.DELIVERED, QUEUE_ID=sent.queue_id)["POSTERN_TLS_RESULT"] == "dane"
 
 
+def test_a_destination_gets_no_more_recipients_in_a_period_than_it_may(gate, mx):
+    # Given a destination that may have three recipients in four seconds
+    gate.configure("deliverd", "[Destination remote.lab]\nMaxRecipients=3\nRecipientPeriod=4s\n")
+    gate.reload("deliverd")
+    try:
+        # when there is more mail for it
+        sent = [send(gate.address, plain_message(), recipients=["ann@remote.lab", "bob@remote.lab"]) for _ in range(3)]
+        other = send(gate.address, plain_message(recipient="bob@nowhere.lab"), recipients=["bob@nowhere.lab"])
+        assert all(each.accepted for each in (*sent, other))
+
+        # then it waits for the next periods, in its order, and nothing else does.
+        times = [int(gate.wait_entry(gateway.DELIVERED, QUEUE_ID=each.queue_id)["__REALTIME_TIMESTAMP"]) / 1e6 for each in sent]
+        assert min(after - before for before, after in zip(times, times[1:])) > 2
+        ends = gate.ends([other.queue_id])
+        assert int(ends[other.queue_id]["__REALTIME_TIMESTAMP"]) / 1e6 < times[1]
+    finally:
+        gate.unconfigure("deliverd")
+        gate.reload("deliverd")
+
+
 def test_the_demonstration_succeeds(lab):
     result = subprocess.run(["nsenter", f"--net={lab.outside}", DEMO], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
