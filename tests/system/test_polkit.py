@@ -3,10 +3,10 @@
 
 import json
 import os
-import pty
 import re
 import select
 import signal
+import subprocess
 import termios
 import time
 
@@ -96,10 +96,12 @@ class Terminal:
 
     def __init__(self, host, user, *words):
         uid, gid = host.ids(user)
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execvpe("nsenter", [*host.enter(), "setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "posternctl",
-                                   *words], ENVIRONMENT)
+        self.fd, terminal = os.openpty()
+        command = [*host.enter(), "setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "posternctl", *words]
+        # Not by pty.fork(), which is not safe beside threads.
+        self.process = subprocess.Popen(["setsid", "--ctty", *command], stdin=terminal, stdout=terminal, stderr=terminal,
+                                        env=ENVIRONMENT)
+        os.close(terminal)
         self.shown = ""
 
     def wait(self, text, timeout=30):
@@ -117,7 +119,7 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def end(self):
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = self.process.wait(timeout=30)
         os.close(self.fd)
         return status
 
